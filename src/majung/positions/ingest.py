@@ -1,0 +1,115 @@
+"""The use case behind every door in: check, append, and only then acknowledge.
+
+Doors parse and authenticate, call `Ingest.submit`, await what it returns, and answer. Whatever the
+answer of a protocol looks like, this is the one place where a position becomes durable.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from majung.auth.model import Forbidden, Principal, Role
+from majung.clock import Clock
+from majung.observe.ledger import Ledger
+from majung.ports import Log
+from majung.positions.check import check
+from majung.positions.model import Position, Quarantined, Reason, Rejection
+from majung.settings import PositionSettings
+
+POSITIONS_TOPIC = "loc.positions.v1"
+QUARANTINE_TOPIC = "loc.quarantine.v1"
+MAX_QUARANTINED_PAYLOAD = 2048
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def may_report(principal: Principal, rider_id: str) -> bool:
+    """A device reports for the rider it belongs to; a gateway for whoever rides in its fleet."""
+    if principal.role is Role.DEVICE:
+        return principal.rider_id == rider_id
+    return principal.role in (Role.GATEWAY, Role.ADMIN)
+
+
+class Ingest:
+    """Takes positions from doors. One for each server; belongs to its event loop."""
+
+    def __init__(self, log: Log, clock: Clock, settings: PositionSettings, ledger: Ledger) -> None:
+        self._log = log
+        self._clock = clock
+        self._settings = settings
+        self._ledger = ledger
+
+    def now_ms(self) -> int:
+        """The time of receipt that doors write into positions."""
+        return self._clock.now_ms()
+
+    async def ready(self) -> None:
+        """Back-pressure: doors await this before they read more from a device."""
+        await self._log.writable()
+
+    def submit(self, principal: Principal, positions: Sequence[Position]) -> "asyncio.Future[None]":
+        """Check each position and append it: to the log of positions, or to quarantine with a reason.
+
+        Await the future before acknowledging: it is done when all of them are durable. Raises
+        `Forbidden` (a device reporting for another rider: quarantined as well, for the operator to
+        see) and `Overloaded`; the future raises `StorageFull` or `PortError`. In each of these cases
+        nothing may be acknowledged.
+        """
+        good: list[tuple[str, bytes]] = []
+        bad: list[tuple[str, bytes]] = []
+        stranger = ""
+        for position in positions:
+            if not may_report(principal, position.rider_id):
+                rejection: Rejection | None = Rejection(
+                    Reason.NOT_YOURS, f"{principal.subject} may not report for this rider"
+                )
+                stranger = position.rider_id
+            else:
+                rejection = check(position, self._settings)
+            if rejection is None:
+                good.append((position.rider_id, _encode(position)))
+            else:
+                bad.append(self._set_aside(principal, position, rejection))
+        self._ledger.received(len(positions))
+        future = self._append(good, bad)
+        if stranger:
+            raise Forbidden(f"this credential may not report for rider {stranger[:64]!r}")
+        return future
+
+    def quarantine(
+        self, principal: Principal, door: str, payload: bytes, reason: Reason, detail: str, rider_id: str = ""
+    ) -> "asyncio.Future[None]":
+        """Set aside what could not even be read as a position. Await before answering, as with submit."""
+        self._ledger.received(1)
+        entry = Quarantined(
+            received_at_ms=self._clock.now_ms(),
+            rider_id=rider_id or principal.rider_id,
+            principal=principal.subject,
+            door=door,
+            reason=reason,
+            detail=detail[:500],
+            payload=payload[:MAX_QUARANTINED_PAYLOAD],
+        )
+        return self._append([], [(entry.rider_id, _encode(entry))])
+
+    def _set_aside(self, principal: Principal, position: Position, why: Rejection) -> tuple[str, bytes]:
+        entry = Quarantined(
+            received_at_ms=position.received_at_ms,
+            rider_id=position.rider_id[:128],
+            principal=principal.subject,
+            door=position.door,
+            reason=why.reason,
+            detail=why.detail[:500],
+            payload=msgspec.json.encode(position)[:MAX_QUARANTINED_PAYLOAD],
+        )
+        return entry.rider_id, _encode(entry)
+
+    def _append(self, good: list[tuple[str, bytes]], bad: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
+        future = self._log.append(POSITIONS_TOPIC, good) if good or not bad else None
+        if bad:
+            # Appends that come together share one commit, so both are durable at the same moment.
+            future = self._log.append(QUARANTINE_TOPIC, bad)
+        assert future is not None
+        self._ledger.pending(future, accepted=len(good), quarantined=len(bad))
+        return future

@@ -1,0 +1,193 @@
+"""Every setting, in one documented list.
+
+Where a value comes from, the first that has it wins: a flag (`--set positions.max_age=30d`), the
+environment (`MAJUNG_POSITIONS__MAX_AGE=30d`), the file `majung.toml` in the data folder (or the one
+named by `--config`), the default below. Durations are written `250ms`, `10s`, `5m`, `24h`, `7d`, `20y`.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w|y)\s*$")
+
+
+def parse_duration(text: object) -> object:
+    """`"24h"` → timedelta(hours=24). Numbers are seconds; anything else goes to pydantic as it is."""
+    if isinstance(text, str) and (found := _DURATION.match(text)):
+        return timedelta(seconds=float(found[1]) * _UNITS_S[found[2]])
+    return text
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    """The doors."""
+
+    http: str = Field("127.0.0.1:8080", description="HOST:PORT of HTTP, WebSocket and SSE.")
+    grpc: str = Field("127.0.0.1:50051", description="HOST:PORT of gRPC.")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; with tls_key, every door speaks TLS.")
+    tls_key: Path | None = Field(None, description="PEM private key of tls_cert.")
+    public_url: str = Field("", description="How the outside reaches HTTP, for links; default: the address itself.")
+    max_body_bytes: int = Field(4_194_304, ge=1024, description="Largest HTTP request body.")
+    max_streams: int = Field(20_000, ge=1, description="Open gRPC streams; more are told RESOURCE_EXHAUSTED.")
+    header_timeout: Duration = Field(timedelta(seconds=10), description="A client must finish its request within this (slow loris).")
+    drain_for: Duration = Field(timedelta(seconds=10), description="How long a shutdown waits for open requests.")
+    rate_per_s: float = Field(50.0, gt=0, description="Requests (or positions on a stream) a second for each device credential.")
+    rate_burst: int = Field(2_000, ge=1, description="Burst of each device credential: an offline backlog fits into it.")
+
+
+class BackendSettings(_Section):
+    """Which implementation stands behind each port, by URL."""
+
+    log: str = Field("sqlite:", description="sqlite: (in the data folder).")
+    live: str = Field("memory:", description="memory: (checkpointed into the data folder).")
+    fanout: str = Field("memory:", description="memory: (within this process).")
+    database: str = Field("sqlite:", description="sqlite: (in the data folder).")
+    history: str = Field("sqlite:", description="sqlite: (in the data folder).")
+
+
+class LogSettings(_Section):
+    """The log: what was acknowledged and not yet everywhere."""
+
+    partitions: int = Field(4, ge=1, le=256, description="Partitions of a new topic.")
+    keep_for: Duration = Field(timedelta(hours=24), description="Records are dropped after this, once read by every group.")
+    segment_bytes: int = Field(268_435_456, ge=65_536, description="A segment file is closed at this size.")
+    max_pending_bytes: int = Field(67_108_864, ge=65_536, description="Unwritten bytes, past which doors wait.")
+    commit_every: Duration = Field(timedelta(milliseconds=2), description="How long a commit waits for company.")
+
+
+class PositionSettings(_Section):
+    """Checking and processing of positions."""
+
+    max_age: Duration = Field(timedelta(days=7), description="Older fixes are quarantined (too_old).")
+    max_ahead: Duration = Field(timedelta(seconds=60), description="Fixes further in the future are quarantined (clock_ahead).")
+    max_accuracy_m: float = Field(200.0, gt=0, description="Worse fixes are kept in history, marked, and not shown live.")
+    max_speed_mps: float = Field(90.0, gt=0, description="A faster jump is kept in history, marked, and not shown live.")
+    batch_max: int = Field(1000, ge=1, le=10_000, description="Positions a consumer takes at once (200–1000 is good).")
+    batch_linger: Duration = Field(timedelta(milliseconds=40), description="How long a consumer waits to fill a batch.")
+    offline_after: Duration = Field(timedelta(minutes=10), description="A rider silent for this long leaves the map.")
+    checkpoint_every: Duration = Field(timedelta(seconds=2), description="How often the processing state is saved.")
+    max_sessions: int = Field(8, ge=1, description="Sessions remembered for each rider.")
+    quarantine_keep_for: Duration = Field(timedelta(days=7), description="How long quarantined fixes can be read.")
+    quarantine_max: int = Field(1_000_000, ge=100, description="How many quarantined fixes can be read; the oldest go first.")
+
+
+class CellSettings(_Section):
+    """The cell index: geohash squares that split when hot and merge when quiet."""
+
+    split_members: int = Field(50_000, ge=2, description="A cell of 7 with more members is split to 8.")
+    split_reads_per_s: float = Field(2_000.0, gt=0, description="A cell of 7 with more reads a second is split to 8.")
+    merge_ratio: float = Field(0.5, gt=0, lt=1, description="Split cells merge when below this part of the split bounds.")
+    coarse_members: int = Field(16, ge=0, description="A square of 6 with no more members than this is kept as one cell.")
+    hold_for: Duration = Field(timedelta(seconds=30), description="No cell changes twice within this (hysteresis).")
+
+
+class HistorySettings(_Section):
+    """How long positions are kept."""
+
+    detail_for: Duration = Field(timedelta(hours=24), description="Every position is kept for this long.")
+    minutes_for: Duration = Field(timedelta(days=7), description="One position a minute is kept for this long.")
+
+
+class LiveSettings(_Section):
+    """Viewers."""
+
+    max_viewers: int = Field(50_000, ge=1, description="Open viewer streams; more get 503.")
+    viewer_buffer_bytes: int = Field(262_144, ge=4096, description="Bytes waiting for one viewer; positions past it: newest wins.")
+    flush_every: Duration = Field(timedelta(milliseconds=100), description="Changes are sent to a viewer at most this often.")
+    resume_for: Duration = Field(timedelta(seconds=60), description="A viewer may reconnect within this and miss nothing.")
+    resume_bytes: int = Field(33_554_432, ge=4096, description="Memory for that; past it: resync.")
+
+
+class AuthSettings(_Section):
+    """Sign-in and tokens."""
+
+    token_for: Duration = Field(timedelta(hours=1), description="Lifetime of an access token.")
+    refresh_for: Duration = Field(timedelta(days=30), description="Lifetime of a refresh token.")
+    rotate_keys_every: Duration = Field(timedelta(days=30), description="A new signing key after this; the old one still verifies.")
+    issuer: str = Field("majung", description="`iss` of the tokens.")
+
+
+class MapSettings(_Section):
+    """The map page."""
+
+    tile_url: str = Field("", description="Vector style URL or raster template https://…/{z}/{x}/{y}.png; empty: built-in outlines.")
+    tile_attribution: str = Field("", description="Attribution of the tile source.")
+    latitude: float = Field(37.4979, ge=-90, le=90, description="Where the map opens.")
+    longitude: float = Field(127.0276, ge=-180, le=180, description="Where the map opens.")
+    zoom: float = Field(13.0, ge=0, le=22, description="How near the map opens.")
+
+
+class Settings(BaseSettings):
+    """All settings; see the module's docstring for where they come from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MAJUNG_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data: Path = Field(Path("majung-data"), description="The data folder.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("auto", description="json, console, or auto (console on a terminal).")
+    server: ServerSettings = ServerSettings()
+    backends: BackendSettings = BackendSettings()
+    log: LogSettings = LogSettings()
+    positions: PositionSettings = PositionSettings()
+    cells: CellSettings = CellSettings()
+    history: HistorySettings = HistorySettings()
+    live: LiveSettings = LiveSettings()
+    auth: AuthSettings = AuthSettings()
+    map: MapSettings = MapSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then the file (its path is handed over by `load`)."""
+        toml = cls.model_config.get("toml_file")
+        file = TomlConfigSettingsSource(settings_cls, toml) if toml else None
+        return (init_settings, env_settings, *([file] if file else []))
+
+
+def load(data: Path | None = None, config: Path | None = None, flags: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. `flags` maps dotted names to text. Raises ValueError saying what is wrong."""
+    values: dict[str, Any] = {}
+    for name, text in (flags or {}).items():
+        node = values
+        *sections, leaf = name.split(".")
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[leaf] = text
+    if data is not None:
+        values["data"] = data
+    if config is not None and not config.is_file():
+        raise ValueError(f"there is no settings file {config}")
+    folder = data or Path(str(values.get("data", Settings.model_fields["data"].default)))
+    file = config or folder / "majung.toml"
+
+    class _Located(Settings):
+        model_config = SettingsConfigDict(toml_file=file if file.is_file() else None)
+
+    _Located.__name__ = "Settings"
+    return _Located(**values)
