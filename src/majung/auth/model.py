@@ -30,3 +30,77 @@ class AuthError(Exception):
 
 class Forbidden(Exception):
     """A valid credential that may not do this. `str()` is safe to show."""
+
+
+class RateLimited(Exception):
+    """Too much, too fast. `retry_after_s` says when it may work again; `str()` is safe to show."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OAuthError(Exception):
+    """A refusal of the token endpoint, as RFC 6749 §5.2 names them. `str()` is safe to show."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+
+
+class TokenSet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer of the token endpoint (RFC 6749 §5.1). `expires_in` is in seconds."""
+
+    access_token: str
+    expires_in: int
+    token_type: str = ""
+    refresh_token: str = ""
+
+
+class Account(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A person or a fleet's server, as an administrator sees it."""
+
+    name: str
+    role: Role
+    created_at_ms: int
+    revoked_at_ms: int | None = None
+
+
+class Device(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A credential that reports for one rider, as an administrator sees it."""
+
+    device_id: str
+    rider_id: str
+    created_at_ms: int
+    name: str = ""
+    revoked_at_ms: int | None = None
+
+
+class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A viewer may see a rider, until a time (Unix ms) or until it is removed."""
+
+    account: str
+    rider_id: str
+    until_ms: int | None = None
+
+
+class NewUser(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A new account with its secrets, which are shown this once. `token` is for programs."""
+
+    name: str
+    role: Role
+    password: str
+    token: str = ""
+
+
+class NewDevice(msgspec.Struct, frozen=True):
+    """A new device with its secrets, which are shown this once.
+
+    `token` is for phones and `authorization: Bearer`; the client pair is for OAuth 2.0.
+    """
+
+    device_id: str
+    rider_id: str
+    token: str
+    client_id: str
+    client_secret: str
