@@ -31,6 +31,10 @@ class StorageFull(PortError):
     """The disk (or quota) is full. Nothing was accepted; service resumes by itself when there is room."""
 
 
+class Conflict(PortError):
+    """A constraint of the database says no: this key exists already, or its counterpart is missing."""
+
+
 class Damaged(PortError):
     """Stored data fails its checksum or cannot be read. The rest is still served."""
 
@@ -98,7 +102,8 @@ class Log(Protocol):
         """Take `(key, value)` records, all or none; the future is done when they are durable.
 
         Appends that come together share one commit and one future object: awaiting it is the
-        acknowledgement. Order within a key is the order of the calls. Raises `Overloaded` at once
+        acknowledgement. The future ignores `cancel()`, since others wait on it too: a cancelled waiter
+        goes when the commit has ended. Order within a key is the order of the calls. Raises `Overloaded` at once
         when the bound on unwritten bytes is reached (await `writable()` before trying again); the
         future raises `StorageFull` or `PortError` when nothing of the group was stored.
         """
