@@ -7,11 +7,19 @@ remembered, so forgetting the one that was used longest ago is nearly always for
 
 from collections import OrderedDict
 
-from majung.auth.model import RateLimited
 from majung.clock import Clock
 
 MAX_SUBJECTS = 200_000
+EXEMPT = ("gateway:",)
 _MAX_KEY_CHARS = 300
+
+
+class RateLimited(Exception):
+    """Too much, too fast. `retry_after_s` says when it may work again; `str()` is safe to show."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RateLimiter:
@@ -27,7 +35,7 @@ class RateLimiter:
         rate_per_s: float,
         burst: float,
         max_subjects: int = MAX_SUBJECTS,
-        exempt: tuple[str, ...] = (),
+        exempt: tuple[str, ...] = EXEMPT,
     ) -> None:
         self._clock = clock
         self._rate_per_s = rate_per_s
@@ -114,4 +122,3 @@ class FailureLimits:
 
 def _too_many(wait_s: float) -> RateLimited:
     return RateLimited("too many failed sign-ins; try again later", wait_s)
-

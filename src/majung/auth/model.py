@@ -32,14 +32,6 @@ class Forbidden(Exception):
     """A valid credential that may not do this. `str()` is safe to show."""
 
 
-class RateLimited(Exception):
-    """Too much, too fast. `retry_after_s` says when it may work again; `str()` is safe to show."""
-
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
 class OAuthError(Exception):
     """A refusal of the token endpoint, as RFC 6749 §5.2 names them. `str()` is safe to show."""
 

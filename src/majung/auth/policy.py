@@ -66,7 +66,9 @@ def may(principal: Principal, action: Action) -> bool:
 def may_report(principal: Principal, rider_id: str) -> bool:
     """A device reports for the rider it belongs to; who may REPORT_ANY, for everybody."""
     allowed = TABLE[principal.role]
-    return Action.REPORT_ANY in allowed or (Action.REPORT_OWN in allowed and principal.rider_id == rider_id != "")
+    return Action.REPORT_ANY in allowed or (
+        Action.REPORT_OWN in allowed and principal.rider_id == rider_id != ""
+    )
 
 
 class _Seen(msgspec.Struct, frozen=True):

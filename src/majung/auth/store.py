@@ -2,6 +2,7 @@
 
 Constants with the parameters they take; who uses them runs them through `ports.Database`.
 """
+# ruff: noqa: S105 -- the names of these statements speak of passwords and tokens; there are none here
 
 # ------------------------------------------------------------------------------------------ changes
 
@@ -39,7 +40,9 @@ CHANGE_PASSWORD = """
 UPDATE account SET password_hash = :password_hash, generation = generation + 1
 WHERE name = :name AND revoked_at_ms IS NULL
 """
-REHASH_PASSWORD = "UPDATE account SET password_hash = :password_hash WHERE name = :name AND password_hash = :was"
+REHASH_PASSWORD = (
+    "UPDATE account SET password_hash = :password_hash WHERE name = :name AND password_hash = :was"
+)
 
 # --------------------------------------------------------------------------------------- API tokens
 
@@ -62,7 +65,9 @@ INSERT_DEVICE = """
 INSERT INTO device (device_id, rider_id, name, secret_sha256, created_at_ms)
 VALUES (:device_id, :rider_id, :name, :secret_sha256, :now_ms)
 """
-SELECT_DEVICE = "SELECT rider_id, secret_sha256 FROM device WHERE device_id = :device_id AND revoked_at_ms IS NULL"
+SELECT_DEVICE = (
+    "SELECT rider_id, secret_sha256 FROM device WHERE device_id = :device_id AND revoked_at_ms IS NULL"
+)
 # :rider_id ('' for every rider) :after :limit
 SELECT_DEVICES = """
 SELECT device_id, rider_id, name, created_at_ms, revoked_at_ms FROM device
@@ -117,8 +122,14 @@ USE_REFRESH = """
 UPDATE refresh_token SET used_at_ms = :now_ms
 WHERE secret_sha256 = :secret_sha256 AND used_at_ms IS NULL RETURNING family
 """
-REVOKE_FAMILY = "UPDATE refresh_token SET revoked_at_ms = :now_ms WHERE family = :family AND revoked_at_ms IS NULL"
-REVOKE_REFRESH_OF = """
-UPDATE refresh_token SET revoked_at_ms = :now_ms WHERE subject = :subject AND revoked_at_ms IS NULL
-"""
+REVOKE_FAMILY = (
+    "UPDATE refresh_token SET revoked_at_ms = :now_ms WHERE family = :family AND revoked_at_ms IS NULL"
+)
 DELETE_OLD_REFRESH = "DELETE FROM refresh_token WHERE expires_at_ms < :now_ms"
+# :subject :keep: a subject's oldest beyond so many
+DELETE_SURPLUS_REFRESH = """
+DELETE FROM refresh_token WHERE subject = :subject AND secret_sha256 NOT IN (
+    SELECT secret_sha256 FROM refresh_token WHERE subject = :subject
+    ORDER BY created_at_ms DESC LIMIT :keep
+)
+"""

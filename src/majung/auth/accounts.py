@@ -1,0 +1,225 @@
+"""Who has a credential: the use cases behind the admin API and the commands `majung user` and `device`.
+
+They work on the database alone, so that the commands work beside a running server and before the first
+start. Whatever takes a right away raises the change counter in the same transaction.
+"""
+
+from majung.auth import store
+from majung.auth.changes import Changes
+from majung.auth.credentials import API_PREFIX, DEVICE_PREFIX, digest, new_id, new_password, new_secret
+from majung.auth.model import Account, Device, Grant, NewDevice, NewUser, Role
+from majung.auth.passwords import Passwords
+from majung.clock import Clock
+from majung.ports import Conflict, Database, Transaction
+from majung.positions.check import MAX_ID_CHARS, is_good_id
+
+MAX_GRANTS = 10_000
+PAGE = 1000
+WITH_API_TOKEN = frozenset({Role.GATEWAY, Role.OPERATOR})
+
+
+class Accounts:
+    """Users, devices and grants. Belongs to one event loop."""
+
+    def __init__(self, database: Database, clock: Clock, passwords: Passwords, changes: Changes) -> None:
+        self._database = database
+        self._clock = clock
+        self._passwords = passwords
+        self._changes = changes
+
+    # ---------------------------------------------------------------------------------------- users
+
+    async def add_user(self, name: str, role: Role, password: str | None = None) -> NewUser:
+        """A new account; a password is made when none is given, and an API token for programs' roles.
+
+        A name that was revoked may be given again. Raises ValueError (name, role, password), Conflict
+        (the name is taken), PortError.
+        """
+        _check_name(name)
+        if role is Role.DEVICE:
+            raise ValueError("devices are no users: add a device instead")
+        password = password if password is not None else new_password()
+        hashed = await self._passwords.hash(password)
+        token_id, secret = new_id(), new_secret()
+        now_ms = self._clock.now_ms()
+
+        def work(transaction: Transaction) -> None:
+            account = {"name": name, "role": role.value, "password_hash": hashed, "now_ms": now_ms}
+            rows = transaction.execute(store.SELECT_ACCOUNT, {"name": name})
+            if rows and rows[0][3] is None:
+                raise Conflict(f"there is a user {name!r} already")
+            transaction.execute(store.REVIVE_ACCOUNT if rows else store.INSERT_ACCOUNT, account)
+            if role in WITH_API_TOKEN:
+                token = {
+                    "token_id": token_id,
+                    "name": name,
+                    "secret_sha256": digest(secret),
+                    "now_ms": now_ms,
+                }
+                transaction.execute(store.INSERT_API_TOKEN, token)
+
+        await self._database.write(work)
+        api_token = f"{API_PREFIX}{token_id}_{secret}" if role in WITH_API_TOKEN else ""
+        return NewUser(name, role, password, api_token)
+
+    async def list_users(self, after: str = "", limit: int = PAGE) -> list[Account]:
+        """Accounts by name, revoked ones too; `after` is the last name of the page before."""
+        rows = await self._database.read(store.SELECT_ACCOUNTS, {"after": after, "limit": limit})
+        return [Account(name, Role(role), created, revoked) for name, role, created, revoked in rows]
+
+    async def set_password(self, name: str, password: str | None = None) -> NewUser:
+        """Change (or make) a password; everything signed in with the old one ends.
+
+        API tokens stay. Raises LookupError, ValueError, PortError.
+        """
+        password = password if password is not None else new_password()
+        hashed = await self._passwords.hash(password)
+
+        def work(transaction: Transaction) -> Role:
+            role = _role_of(transaction, name)
+            transaction.execute(store.CHANGE_PASSWORD, {"name": name, "password_hash": hashed})
+            transaction.execute(store.RAISE_VERSION)
+            return role
+
+        role = await self._database.write(work)
+        self._changes.expire()
+        return NewUser(name, role, password)
+
+    async def revoke_user(self, name: str) -> None:
+        """End an account with its tokens and grants.
+
+        Raises LookupError, Conflict (the last admin), PortError.
+        """
+        now = {"name": name, "now_ms": self._clock.now_ms()}
+
+        def work(transaction: Transaction) -> None:
+            if _role_of(transaction, name) is Role.ADMIN and not _count(
+                transaction, store.COUNT_OTHER_ADMINS, {"name": name}
+            ):
+                raise Conflict(f"{name!r} is the last administrator: add another one first")
+            transaction.execute(store.REVOKE_ACCOUNT, now)
+            transaction.execute(store.REVOKE_API_TOKENS, now)
+            transaction.execute(store.DELETE_GRANTS_OF, {"name": name})
+            transaction.execute(store.RAISE_VERSION)
+
+        await self._database.write(work)
+        self._changes.expire()
+
+    async def ensure_admin(self) -> NewUser | None:
+        """An administrator with a random password when there never was one, else None. Raises PortError."""
+        if await self._has_admin():
+            return None
+        try:
+            return await self.add_user("admin", Role.ADMIN)
+        except Conflict:  # another process was quicker, or the name went to somebody else
+            return (
+                None if await self._has_admin() else await self.add_user(f"admin-{new_id()[:4]}", Role.ADMIN)
+            )
+
+    async def _has_admin(self) -> bool:
+        return bool((await self._database.read(store.COUNT_ADMINS))[0][0])
+
+    # -------------------------------------------------------------------------------------- devices
+
+    async def add_device(self, rider_id: str, name: str = "") -> NewDevice:
+        """A credential that reports for this rider; one rider may have several.
+
+        Raises ValueError, PortError.
+        """
+        if not is_good_id(rider_id):
+            raise ValueError(f"a rider_id has 1 to {MAX_ID_CHARS} printable characters without /")
+        if name and not is_good_id(name):
+            raise ValueError(f"a device name has at most {MAX_ID_CHARS} printable characters without /")
+        device_id, secret = new_id(), new_secret()
+        row = {
+            "device_id": device_id,
+            "rider_id": rider_id,
+            "name": name,
+            "secret_sha256": digest(secret),
+            "now_ms": self._clock.now_ms(),
+        }
+        await self._database.write(lambda transaction: transaction.execute(store.INSERT_DEVICE, row))
+        return NewDevice(device_id, rider_id, f"{DEVICE_PREFIX}{device_id}_{secret}", device_id, secret)
+
+    async def list_devices(self, rider_id: str = "", after: str = "", limit: int = PAGE) -> list[Device]:
+        """Devices (of one rider), revoked ones too; `after` is the last device_id of the page before."""
+        params = {"rider_id": rider_id, "after": after, "limit": limit}
+        rows = await self._database.read(store.SELECT_DEVICES, params)
+        return [Device(id_, rider, created, name, revoked) for id_, rider, name, created, revoked in rows]
+
+    async def revoke_device(self, device_id: str) -> None:
+        """End a device's credential, for good. Raises LookupError, PortError."""
+        params = {"device_id": device_id, "now_ms": self._clock.now_ms()}
+
+        def work(transaction: Transaction) -> None:
+            rows = transaction.execute(store.SELECT_DEVICE_STATE, {"device_id": device_id})
+            if not rows or rows[0][0] is not None:
+                raise LookupError(f"there is no device {device_id!r}")
+            transaction.execute(store.REVOKE_DEVICE, params)
+            transaction.execute(store.RAISE_VERSION)
+
+        await self._database.write(work)
+        self._changes.expire()
+
+    # --------------------------------------------------------------------------------------- grants
+
+    async def grant(self, account: str, rider_id: str, until_ms: int | None = None) -> Grant:
+        """Let a viewer see a rider, until a time or until it is removed; again: sets the time anew.
+
+        Raises LookupError (no such account), ValueError (not a viewer, a bad rider_id, a time gone by, too
+        many), PortError.
+        """
+        now_ms = self._clock.now_ms()
+        if not is_good_id(rider_id):
+            raise ValueError(f"a rider_id has 1 to {MAX_ID_CHARS} printable characters without /")
+        if until_ms is not None and not now_ms < until_ms < 2**63:
+            raise ValueError("the grant would end before it begins")
+        params = {"account": account, "rider_id": rider_id, "until_ms": until_ms, "now_ms": now_ms}
+
+        def work(transaction: Transaction) -> None:
+            if _role_of(transaction, account) is not Role.VIEWER:
+                raise ValueError(f"{account!r} is not a viewer: grants are for viewers")
+            transaction.execute(store.DELETE_ENDED_GRANTS, {"now_ms": now_ms})
+            transaction.execute(store.PUT_GRANT, params)
+            if _count(transaction, store.COUNT_GRANTS, {"account": account}) > MAX_GRANTS:
+                raise ValueError(f"an account has at most {MAX_GRANTS} grants")
+            transaction.execute(store.RAISE_VERSION)
+
+        await self._database.write(work)
+        self._changes.expire()
+        return Grant(account, rider_id, until_ms)
+
+    async def list_grants(self, account: str) -> list[Grant]:
+        """The grants of an account that hold now."""
+        params = {"account": account, "now_ms": self._clock.now_ms()}
+        rows = await self._database.read(store.SELECT_LIVE_GRANTS, params)
+        return [Grant(account, rider_id, until_ms) for rider_id, until_ms in rows]
+
+    async def remove_grant(self, account: str, rider_id: str) -> None:
+        """Take a grant away; every server notices within a second. Raises LookupError, PortError."""
+        params = {"account": account, "rider_id": rider_id}
+
+        def work(transaction: Transaction) -> None:
+            if not transaction.execute(store.SELECT_GRANT, params):
+                raise LookupError(f"{account!r} has no grant for rider {rider_id!r}")
+            transaction.execute(store.DELETE_GRANT, params)
+            transaction.execute(store.RAISE_VERSION)
+
+        await self._database.write(work)
+        self._changes.expire()
+
+
+def _check_name(name: str) -> None:
+    if not is_good_id(name) or ":" in name:
+        raise ValueError(f"a user name has 1 to {MAX_ID_CHARS} printable characters without / and :")
+
+
+def _role_of(transaction: Transaction, name: str) -> Role:
+    rows = transaction.execute(store.SELECT_ACCOUNT, {"name": name})
+    if not rows or rows[0][3] is not None:
+        raise LookupError(f"there is no user {name!r}")
+    return Role(rows[0][0])
+
+
+def _count(transaction: Transaction, sql: str, params: dict[str, object]) -> int:
+    return int(transaction.execute(sql, params)[0][0])

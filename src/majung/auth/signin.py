@@ -1,0 +1,71 @@
+"""Names and passwords: the one place where a password is checked."""
+
+import msgspec
+
+from majung.auth import store
+from majung.auth.limits import FailureLimits
+from majung.auth.model import AuthError, Principal, Role
+from majung.auth.passwords import Passwords
+from majung.ports import Database, Overloaded
+
+
+class Known(msgspec.Struct, frozen=True):
+    """An account that stands behind a credential, as of a generation of its rights."""
+
+    name: str
+    role: Role
+    generation: int
+
+    @property
+    def subject(self) -> str:
+        """Unique among all callers; the prefix says of which kind (`limits.EXEMPT` looks at it)."""
+        return f"{'gateway' if self.role is Role.GATEWAY else 'user'}:{self.name}"
+
+    def principal(self, expires_at_ms: int | None = None) -> Principal:
+        """The caller that the policy knows."""
+        return Principal(self.subject, self.role, expires_at_ms=expires_at_ms)
+
+
+class SignIn:
+    """Checks names and passwords."""
+
+    def __init__(self, database: Database, passwords: Passwords, limits: FailureLimits) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._limits = limits
+
+    async def check(self, name: str, password: str, remote: str) -> Known:
+        """The account of that name and password. Raises AuthError, RateLimited, Overloaded, PortError.
+
+        A name that does not exist, one that was revoked and a wrong password take the same path.
+        """
+        self._limits.start_sign_in(name, remote)
+        try:
+            known, stored = await self._find(name)
+            right = await self._passwords.verify(stored, password)
+        except Overloaded:
+            self._limits.signed_in(name, remote)
+            raise
+        if not right or known is None or stored is None:
+            raise AuthError("wrong name or password")
+        self._limits.signed_in(name, remote)
+        if self._passwords.is_old(stored):
+            await self._rehash(name, stored, password)
+        return known
+
+    async def _find(self, name: str) -> tuple[Known | None, str | None]:
+        rows = await self._database.read(store.SELECT_ACCOUNT, {"name": _storable(name)})
+        if not rows or rows[0][3] is not None:
+            return None, None
+        role, generation, stored, _ = rows[0]
+        return Known(name, Role(role), generation), str(stored)
+
+    async def _rehash(self, name: str, was: str, password: str) -> None:
+        fresh = await self._passwords.hash(password)
+        params = {"name": name, "password_hash": fresh, "was": was}
+        await self._database.write(lambda transaction: transaction.execute(store.REHASH_PASSWORD, params))
+
+
+def _storable(name: str) -> str:
+    """A text that any database can compare; what no name may hold becomes a name that nobody has."""
+    return name if len(name) <= 128 and name.isprintable() else ""
