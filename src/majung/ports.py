@@ -226,7 +226,9 @@ class Fanout(Protocol):
         """Hand `message` to every subscriber of `channel`, on every server."""
         ...
 
-    async def subscribe(self, channel: str, receive: Callable[[bytes], None]) -> Callable[[], Awaitable[None]]:
+    async def subscribe(
+        self, channel: str, receive: Callable[[bytes], None]
+    ) -> Callable[[], Awaitable[None]]:
         """Call `receive` for each message until the returned function is awaited."""
         ...
 

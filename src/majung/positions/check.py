@@ -28,14 +28,18 @@ def is_good_id(text: str) -> bool:
         0 < len(text) <= MAX_ID_CHARS
         and text == text.strip()
         and "/" not in text
-        and (text.isascii() and text.isprintable() or not any(unicodedata.category(c)[0] == "C" for c in text))
+        and (
+            text.isascii() and text.isprintable() or not any(unicodedata.category(c)[0] == "C" for c in text)
+        )
     )
 
 
 def check_ids(position: Position, _: PositionSettings) -> Rejection | None:
     """rider_id, session_id and seq name the position."""
     if not is_good_id(position.rider_id):
-        return Rejection(Reason.BAD_RIDER_ID, f"rider_id must be 1-{MAX_ID_CHARS} printable characters without /")
+        return Rejection(
+            Reason.BAD_RIDER_ID, f"rider_id must be 1-{MAX_ID_CHARS} printable characters without /"
+        )
     if not is_good_id(position.session_id):
         return Rejection(
             Reason.BAD_SESSION_ID, f"session_id must be 1-{MAX_ID_CHARS} printable characters without /"
@@ -51,7 +55,9 @@ def check_place(position: Position, _: PositionSettings) -> Rejection | None:
     if not (math.isfinite(latitude) and math.isfinite(longitude)):
         return Rejection(Reason.NOT_A_NUMBER, "latitude and longitude must be finite numbers")
     if not -90 <= latitude <= 90:
-        swapped = " (latitude and longitude swapped?)" if abs(longitude) <= 90 and abs(latitude) <= 180 else ""
+        swapped = (
+            " (latitude and longitude swapped?)" if abs(longitude) <= 90 and abs(latitude) <= 180 else ""
+        )
         return Rejection(Reason.OUT_OF_RANGE, f"latitude {latitude} is not within -90…90{swapped}")
     if not -180 <= longitude <= 180:
         return Rejection(Reason.OUT_OF_RANGE, f"longitude {longitude} is not within -180…180")

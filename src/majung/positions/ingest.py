@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from majung.auth.model import Forbidden, Principal, Role
+from majung.auth.model import Forbidden, Principal
+from majung.auth.policy import may_report
 from majung.clock import Clock
 from majung.observe.ledger import Ledger
 from majung.ports import Log
@@ -22,13 +23,6 @@ QUARANTINE_TOPIC = "loc.quarantine.v1"
 MAX_QUARANTINED_PAYLOAD = 2048
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-def may_report(principal: Principal, rider_id: str) -> bool:
-    """A device reports for the rider it belongs to; a gateway for whoever rides in its fleet."""
-    if principal.role is Role.DEVICE:
-        return principal.rider_id == rider_id
-    return principal.role in (Role.GATEWAY, Role.ADMIN)
 
 
 class Ingest:

@@ -1,0 +1,112 @@
+"""The only place that chooses backends: settings in, services out.
+
+A URL in `backends.*` names the implementation of each port; nothing else in Majung knows which it is.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from majung.auth.limits import RateLimiter
+from majung.auth.policy import Policy
+from majung.auth.service import AuthService
+from majung.backends.embedded.database import EmbeddedDatabase
+from majung.backends.embedded.fanout import EmbeddedFanout
+from majung.backends.embedded.history import EmbeddedHistory
+from majung.backends.embedded.livestore import EmbeddedLiveStore
+from majung.backends.embedded.log import EmbeddedLog
+from majung.clock import Clock, SystemClock
+from majung.live.hub import Hub
+from majung.observe.ledger import Ledger
+from majung.observe.metrics import Rates
+from majung.positions.fences import FenceService
+from majung.positions.ingest import Ingest
+from majung.positions.pipeline import Pipeline
+from majung.positions.quarantine import QuarantineStore
+from majung.positions.triggers import Triggers
+from majung.services import Services
+from majung.settings import Settings
+from majung.tasks import Supervisor
+
+_KNOWN = {
+    "log": "sqlite:",
+    "live": "memory:",
+    "fanout": "memory:",
+    "database": "sqlite:",
+    "history": "sqlite:",
+}
+
+
+def database_path(data: Path) -> Path:
+    """Where the embedded database of a data folder is."""
+    return data / "majung.db"
+
+
+def prepare_folder(data: Path) -> None:
+    """Make the data folder, for its owner alone: it holds keys and where people were."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _require_known(settings: Settings) -> None:
+    for port, url in _KNOWN.items():
+        given = getattr(settings.backends, port)
+        if given != url:
+            raise ValueError(f"backends.{port}: {given!r} is not supported by this version; use {url!r}")
+
+
+@contextlib.asynccontextmanager
+async def open_database(data: Path) -> AsyncIterator[EmbeddedDatabase]:
+    """The database alone, for commands that work beside a running server."""
+    prepare_folder(data)
+    database = await EmbeddedDatabase.open(database_path(data))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Open every backend, build the use cases; close in the opposite order. Starts no background work."""
+    _require_known(settings)
+    clock = clock or SystemClock()
+    data = settings.data
+    prepare_folder(data)
+    async with contextlib.AsyncExitStack() as stack:
+        database = await EmbeddedDatabase.open(database_path(data))
+        stack.push_async_callback(database.close)
+        log = await EmbeddedLog.open(data / "log", settings.log, clock)
+        stack.push_async_callback(log.close)
+        live = await EmbeddedLiveStore.open(data, settings.cells, clock)
+        stack.push_async_callback(live.close)
+        history = await EmbeddedHistory.open(data / "history", settings.history, clock)
+        stack.push_async_callback(history.close)
+        fanout = EmbeddedFanout()
+        stack.push_async_callback(fanout.close)
+
+        ledger = Ledger()
+        hub = Hub(settings.live, clock, live, fanout)
+        triggers = Triggers()
+        fences = FenceService(database, triggers, clock)
+        policy = Policy(database, clock)
+        auth = AuthService(database, clock, settings.auth)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            supervisor=Supervisor(),
+            log=log,
+            live=live,
+            history=history,
+            database=database,
+            fanout=fanout,
+            ledger=ledger,
+            ingest=Ingest(log, clock, settings.positions, ledger),
+            pipeline=Pipeline(log, live, history, hub, fences, triggers, ledger, clock, settings.positions),
+            auth=auth,
+            limiter=RateLimiter(settings.server.rate_per_s, settings.server.rate_burst, clock),
+            policy=policy,
+            hub=hub,
+            fences=fences,
+            quarantine=QuarantineStore(log, database, clock, settings.positions),
+            rates=Rates(),
+        )

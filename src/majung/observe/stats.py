@@ -1,0 +1,38 @@
+"""One snapshot of how the server is doing: what `/v1/stats`, `/metrics` and `/readyz` are made of."""
+
+import msgspec
+
+from majung.observe.ledger import LedgerError
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Counters are totals; see `ledger.py` for how they add up."""
+
+    now_ms: int
+    riders: int
+    viewers: int
+    device_streams: int
+    received: int
+    accepted: int
+    quarantined: int
+    refused: int
+    pending: int
+    appended: int
+    processed: int
+    deduplicated: int
+    undecodable: int
+    stored: int
+    shown: int
+    late: int
+    marked: int
+    lag_records: int
+    lag_s: float
+    ack_p99_ms: float
+    rebuild_s: float
+    step_seconds: dict[str, float]
+    hub: dict[str, int]
+    task_deaths: dict[str, int]
+    tasks_down: list[str]
+    ledger_errors: list[LedgerError]
+    damage: list[str]
+    waiting_for_storage: str

@@ -1,0 +1,390 @@
+"""From the log to the map: the steps that every acknowledged position takes, in one visible tuple.
+
+Effects stand in an order that survives a crash at any point: history (idempotent by identity), events
+(idempotent by id), then what is only a view (live index, viewers), and last the checkpoint, which holds
+the processing state together with the offsets that it belongs to. After a crash the consumer goes back
+to the checkpoint and does the last seconds again, with the same result.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from majung.clock import Clock
+from majung.live.hub import Hub
+from majung.observe.ledger import ConsumerCounts, Ledger
+from majung.ports import History, LiveStore, Log, LogConsumer, LogRecord, PortError
+from majung.positions import dedupe as dedupe_rules
+from majung.positions import plausible
+from majung.positions.fences import FenceService
+from majung.positions.ingest import POSITIONS_TOPIC
+from majung.positions.model import Mark, Position, StoredPosition
+from majung.positions.state import RiderState, as_live
+from majung.positions.triggers import RiderEvent, Triggers
+from majung.settings import PositionSettings
+from majung.tasks import Supervisor
+
+log = structlog.get_logger("majung.pipeline")
+
+GROUP = "positions"
+EVENTS_TOPIC = "loc.events.v1"
+MAX_STATES = 500_000
+_RETRY_S = 0.5
+_CHUNK = 500
+
+_decode_position = msgspec.msgpack.Decoder(Position).decode
+_decode_state = msgspec.msgpack.Decoder(RiderState).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Batch:
+    """What flows through the steps: each fills in its part."""
+
+    __slots__ = ("events", "fresh", "marks", "positions", "records", "replayed")
+
+    def __init__(self, records: list[LogRecord], replayed: bool) -> None:
+        self.records = records
+        self.replayed = replayed
+        self.positions: list[Position] = []
+        self.fresh: list[Position] = []
+        self.marks: list[Mark] = []
+        self.events: list[RiderEvent] = []
+
+
+class Pipeline:
+    """The consumer of `loc.positions.v1`. One for each server; belongs to its event loop."""
+
+    def __init__(
+        self,
+        log_port: Log,
+        live: LiveStore,
+        history: History,
+        hub: Hub,
+        fences: FenceService,
+        triggers: Triggers,
+        ledger: Ledger,
+        clock: Clock,
+        settings: PositionSettings,
+    ) -> None:
+        self.log = log_port
+        self.live = live
+        self.history = history
+        self.hub = hub
+        self.fences = fences
+        self.triggers = triggers
+        self.ledger = ledger
+        self.clock = clock
+        self.settings = settings
+        self.states: dict[str, RiderState] = {}
+        self.step_seconds: dict[str, float] = {step.__name__: 0.0 for step in STEPS}
+        self.rebuild_seconds = 0.0
+        self.waiting_for_storage = ""
+        self.restored = asyncio.Event()
+        self.base_offset = 0
+        self._dirty: set[str] = set()
+        self._checkpointed_at = 0.0
+        self._replay_until: dict[int, int] = {}
+        self._turn = asyncio.Lock()
+        self._consumer: LogConsumer | None = None
+        self._idle = True
+        self._stopping = False
+
+    # ------------------------------------------------------------------------------------- running
+
+    async def run(self) -> None:
+        """Consume until cancelled. When it raises, calling it again goes on from the checkpoint.
+
+        Cancelled while it waits for work, it saves its state; cancelled in the middle of a batch it
+        leaves that to the next start, which does the batch again from the checkpoint.
+        """
+        self._consumer = consumer = self.log.consumer(POSITIONS_TOPIC, GROUP)
+        try:
+            await self._restore(consumer)
+            while (records := await self._next(consumer)) is not None:
+                self._idle = False
+                async with self._turn:
+                    for part in self._split_replayed(records):
+                        await self._process(Batch(*part))
+                    if self._checkpoint_due():
+                        await self._checkpoint(consumer)
+                self._idle = True
+            await self._checkpoint(consumer)
+        finally:
+            await consumer.close()
+
+    async def _next(self, consumer: LogConsumer) -> list[LogRecord] | None:
+        """The next records; None when it is time to stop."""
+        try:
+            return await consumer.poll(self.settings.batch_max, self.settings.batch_linger.total_seconds())
+        except asyncio.CancelledError:
+            if self._stopping:
+                return None
+            raise
+
+    def _split_replayed(self, records: list[LogRecord]) -> list[tuple[list[LogRecord], bool]]:
+        """Records that were at work when the process died, apart from those that came after.
+
+        History knows the former already, which says nothing about whether a device sent them twice.
+        """
+        if not self._replay_until:
+            return [(records, False)]
+        again = [r for r in records if r.offset < self._replay_until.get(r.partition, 0)]
+        if not again:
+            self._replay_until = {}
+            return [(records, False)]
+        new = [r for r in records if r.offset >= self._replay_until.get(r.partition, 0)]
+        return [(again, True), (new, False)] if new else [(again, True)]
+
+    async def stop(self, supervisor: Supervisor, within_s: float) -> None:
+        """After the doors have closed: process what is in the log, save, and end (at most `within_s`)."""
+        self._stopping = True
+        deadline_s = self.clock.monotonic_s() + within_s
+        while self.clock.monotonic_s() < deadline_s and await self.lag():
+            await asyncio.sleep(0.02)
+        async with self._turn:
+            pass
+        await supervisor.stop(GROUP)
+
+    def consumed(self) -> int | None:
+        """Records taken from the log since `base_offset`, by the consumer's own position.
+
+        None in the middle of a batch, when the counters say something else than the position.
+        """
+        if not self._idle or self._consumer is None:
+            return None
+        return sum(self._consumer.position().values()) - self.base_offset
+
+    async def lag(self) -> int:
+        """Acknowledged positions that are not processed yet."""
+        end = sum((await self.log.stats(POSITIONS_TOPIC)).end.values())
+        return end - self.base_offset - self.ledger.consumer.processed
+
+    async def _process(self, batch: Batch) -> None:
+        for step in STEPS:
+            started = time.perf_counter()
+            await step(self, batch)
+            self.step_seconds[step.__name__] += time.perf_counter() - started
+        self.ledger.consumer.processed += len(batch.records)
+
+    # -------------------------------------------------------------------------- checkpoint, restore
+
+    async def _restore(self, consumer: LogConsumer) -> None:
+        """Go back to the last checkpoint: state, counters and offsets of one moment."""
+        started = time.perf_counter()
+        self.states.clear()
+        self._dirty.clear()
+        await self._restore_offsets(consumer)
+        not_before_ms = self.clock.now_ms() - self.settings.offline_after.total_seconds() * 1000
+        riders = 0
+        async for chunk in self.live.all_states():
+            states = [(rider_id, _decode_state(data)) for rider_id, data in chunk]
+            self.states.update(states[: max(0, MAX_STATES - len(self.states))])
+            newest = [state.newest for _, state in states if state.newest is not None]
+            await self.live.put([as_live(p) for p in newest if p.received_at_ms >= not_before_ms])
+            riders += len(states)
+        self.rebuild_seconds = time.perf_counter() - started
+        self._checkpointed_at = self.clock.monotonic_s()
+        self.restored.set()
+        log.info("restored", riders=riders, seconds=round(self.rebuild_seconds, 3))
+
+    async def _restore_offsets(self, consumer: LogConsumer) -> None:
+        meta = await self.live.load_meta()
+        if "offsets" in meta:
+            consumer.seek(msgspec.msgpack.decode(meta["offsets"], type=dict[int, int]))
+            self.ledger.consumer = msgspec.msgpack.decode(meta["counts"], type=ConsumerCounts)
+            self.base_offset = msgspec.msgpack.decode(meta["base"], type=int)
+        else:  # a new data folder, or the view was thrown away: rebuild it from all that the log holds
+            begin = (await self.log.stats(POSITIONS_TOPIC)).begin
+            consumer.seek(begin)
+            self.ledger.consumer = ConsumerCounts()
+            self.base_offset = sum(begin.values())
+        start = consumer.position()
+        end = (await self.log.stats(POSITIONS_TOPIC)).end
+        self._replay_until = {p: offset for p, offset in end.items() if offset > start.get(p, 0)}
+
+    def _checkpoint_due(self) -> bool:
+        waited_s = self.clock.monotonic_s() - self._checkpointed_at
+        return waited_s >= self.settings.checkpoint_every.total_seconds()
+
+    async def _checkpoint(self, consumer: LogConsumer) -> None:
+        encoded: dict[str, bytes] = {}
+        for count, rider_id in enumerate(self._dirty, 1):
+            encoded[rider_id] = _encode(self.states[rider_id])
+            if count % _CHUNK == 0:  # 50,000 riders take 0.1 s to encode; doors must not wait for it
+                await asyncio.sleep(0)
+        meta = {
+            "offsets": _encode(consumer.position()),
+            "counts": _encode(self.ledger.consumer),
+            "base": _encode(self.base_offset),
+        }
+        await self._until_stored(lambda: self.live.save_states(encoded, meta))
+        self._dirty.clear()
+        await consumer.commit()
+        self._checkpointed_at = self.clock.monotonic_s()
+        while len(self.states) > MAX_STATES:
+            del self.states[next(iter(self.states))]
+
+    async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> object:
+        """Repeat a write until the storage takes it: the log holds everything meanwhile.
+
+        Going on without would lose positions; giving up would only meet the same full disk again.
+        """
+        while True:
+            try:
+                result = await write()
+            except PortError as problem:
+                if not self.waiting_for_storage:
+                    log.error("storage_refuses", problem=str(problem))
+                self.waiting_for_storage = str(problem)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self.waiting_for_storage = ""
+                return result
+
+    # -------------------------------------------------------------------------------------- expiry
+
+    async def expire(self) -> None:
+        """Take riders off the map who have been silent for `positions.offline_after`."""
+        before_ms = self.clock.now_ms() - int(self.settings.offline_after.total_seconds() * 1000)
+        async with self._turn:
+            gone = await self.live.expire(before_ms)
+            now_ms = self.clock.now_ms()
+            events: list[RiderEvent] = []
+            for position in gone:
+                state = await self.state_of(position.rider_id)
+                if state.fences is not None and state.newest is not None:
+                    events += self.triggers.expire(state.fences, state.newest, now_ms)
+                    self._dirty.add(position.rider_id)
+            for rider_id, state in self._watched_for_silence():
+                assert state.newest is not None
+                silent = self.triggers.silence(state.fences, state.newest, now_ms)
+                if silent:
+                    events += silent
+                    self._dirty.add(rider_id)
+            await self._announce_events(events)
+        if gone:
+            self.hub.gone([position.rider_id for position in gone])
+
+    def _watched_for_silence(self) -> list[tuple[str, RiderState]]:
+        if not self.triggers.watches_silence():
+            return []
+        return [(i, s) for i, s in self.states.items() if s.fences is not None and s.newest is not None]
+
+    async def state_of(self, rider_id: str) -> RiderState:
+        """The state of one rider, from memory or the checkpoint; a new one for a stranger."""
+        if rider_id not in self.states:
+            await self._load([rider_id])
+        return self.states[rider_id]
+
+    async def _load(self, rider_ids: list[str]) -> None:
+        found = await self.live.load_states(rider_ids)
+        for rider_id in rider_ids:
+            data = found.get(rider_id)
+            self.states[rider_id] = _decode_state(data) if data else RiderState(sessions={})
+
+    async def _announce_events(self, events: list[RiderEvent]) -> None:
+        if not events:
+            return
+        await self._until_stored(lambda: self.fences.record(events))
+        await self._until_stored(
+            lambda: self.log.append(EVENTS_TOPIC, [(event.rider_id, _encode(event)) for event in events])
+        )
+        self.hub.events(events)
+
+
+# ------------------------------------------------------------------------------------------- the steps
+
+
+async def decode(core: Pipeline, batch: Batch) -> None:
+    """Bytes of the log → positions. What cannot be read is counted and reported, and holds nobody up."""
+    for record in batch.records:
+        try:
+            batch.positions.append(_decode_position(record.value))
+        except msgspec.DecodeError as problem:
+            core.ledger.consumer.undecodable += 1
+            log.error("undecodable", partition=record.partition, offset=record.offset, problem=str(problem))
+
+
+async def recall(core: Pipeline, batch: Batch) -> None:
+    """Have the state of every rider of the batch at hand."""
+    missing = {position.rider_id for position in batch.positions} - core.states.keys()
+    if missing:
+        await core._load(list(missing))
+
+
+async def dedupe(core: Pipeline, batch: Batch) -> None:
+    """Drop what was seen before: same rider, session and seq."""
+    states, max_sessions = core.states, core.settings.max_sessions
+    for position in batch.positions:
+        state = states[position.rider_id]
+        if dedupe_rules.is_new(state.sessions, position.session_id, position.seq, max_sessions):
+            batch.fresh.append(position)
+            core._dirty.add(position.rider_id)
+    core.ledger.consumer.deduplicated += len(batch.positions) - len(batch.fresh)
+
+
+async def judge(core: Pipeline, batch: Batch) -> None:
+    """Mark what the vehicle cannot have done, and what is older than the marker."""
+    states, settings = core.states, core.settings
+    batch.marks = [plausible.judge(states[p.rider_id], p, settings) for p in batch.fresh]
+
+
+async def store(core: Pipeline, batch: Batch) -> None:
+    """Write history, once for each identity; durable when this returns."""
+    if not batch.fresh:
+        return
+    rows = [StoredPosition(position, mark) for position, mark in zip(batch.fresh, batch.marks, strict=True)]
+    stored = await core._until_stored(lambda: core.history.append(rows))
+    assert isinstance(stored, list)
+    counts = core.ledger.consumer
+    for mark, is_new in zip(batch.marks, stored, strict=True):
+        if not is_new and not batch.replayed:
+            counts.deduplicated += 1
+            continue
+        counts.stored += 1
+        if mark is Mark.PLAIN:
+            counts.shown += 1
+        elif mark is Mark.LATE:
+            counts.late += 1
+        else:
+            counts.marked += 1
+
+
+async def trigger(core: Pipeline, batch: Batch) -> None:
+    """Fences, nearness, back from silence: events out of plain positions, stored before they are told."""
+    if not core.triggers.active():
+        return
+    for position, mark in zip(batch.fresh, batch.marks, strict=True):
+        if mark is Mark.PLAIN:
+            state = core.states[position.rider_id]
+            if state.fences is None:
+                state.fences = core.triggers.new_state()
+            batch.events += core.triggers.step(state.fences, position)
+    await core._announce_events(batch.events)
+
+
+async def show(core: Pipeline, batch: Batch) -> None:
+    """Move the markers: the live index first, then everybody who watches."""
+    newest = {
+        position.rider_id: position
+        for position, mark in zip(batch.fresh, batch.marks, strict=True)
+        if mark is Mark.PLAIN
+    }
+    if newest:
+        shown = [as_live(position) for position in newest.values()]
+        await core.live.put(shown)
+        core.hub.publish(shown)
+
+
+STEPS: tuple[Callable[[Pipeline, Batch], Awaitable[None]], ...] = (
+    decode,
+    recall,
+    dedupe,
+    judge,
+    store,
+    trigger,
+    show,
+)

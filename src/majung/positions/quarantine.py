@@ -1,0 +1,104 @@
+"""Quarantine: fixes that were set aside, readable by an operator for a while.
+
+The log holds them durably (`loc.quarantine.v1`); this consumer files them into the database, once each
+(the id is made of partition and offset), and keeps the table within its bounds.
+"""
+
+import msgspec
+import structlog
+
+from majung.clock import Clock
+from majung.ports import Database, Log, Row, Transaction
+from majung.positions.ingest import QUARANTINE_TOPIC
+from majung.positions.model import Quarantined
+from majung.settings import PositionSettings
+
+log = structlog.get_logger("majung.quarantine")
+
+GROUP = "quarantine"
+_PARTITIONS_MAX = 256
+_BATCH = 500
+_decode = msgspec.msgpack.Decoder(Quarantined).decode
+
+INSERT = """
+INSERT INTO quarantine (id, received_at_ms, rider_id, principal, door, reason, detail, payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+SELECT = """
+SELECT id, received_at_ms, rider_id, principal, door, reason, detail, payload FROM quarantine
+WHERE (:before_id IS NULL OR id < :before_id) AND (:reason IS NULL OR reason = :reason)
+  AND (:rider_id IS NULL OR rider_id = :rider_id)
+ORDER BY id DESC LIMIT :limit
+"""
+COUNT_BY_REASON = "SELECT reason, COUNT(*) FROM quarantine GROUP BY reason ORDER BY 2 DESC, 1"
+DELETE_OLD = "DELETE FROM quarantine WHERE received_at_ms < ?"
+DELETE_EXCESS = (
+    "DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET ?)"
+)
+
+
+class QuarantineItem(msgspec.Struct, frozen=True):
+    """One quarantined fix as an operator reads it; `payload` is what came, cut to 2 KiB."""
+
+    id: int
+    received_at_ms: int
+    rider_id: str
+    principal: str
+    door: str
+    reason: str
+    detail: str
+    payload: str
+
+
+class QuarantineStore:
+    """Files quarantined fixes and lists them."""
+
+    def __init__(self, log_port: Log, database: Database, clock: Clock, settings: PositionSettings) -> None:
+        self._log = log_port
+        self._database = database
+        self._clock = clock
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Consume `loc.quarantine.v1` until cancelled."""
+        consumer = self._log.consumer(QUARANTINE_TOPIC, GROUP)
+        try:
+            while True:
+                rows: list[Row] = []
+                for record in await consumer.poll(_BATCH, 0.2):
+                    try:
+                        item = _decode(record.value)
+                    except msgspec.DecodeError as problem:
+                        log.error("undecodable", offset=record.offset, problem=str(problem))
+                        continue
+                    rows.append(
+                        (record.offset * _PARTITIONS_MAX + record.partition, *msgspec.structs.astuple(item))
+                    )
+                await self._database.write(lambda tx, rows=rows: tx.execute_many(INSERT, rows))  # type: ignore[misc]
+                await consumer.commit()
+        finally:
+            await consumer.close()
+
+    async def items(
+        self, limit: int, before_id: int | None = None, reason: str | None = None, rider_id: str | None = None
+    ) -> list[QuarantineItem]:
+        """Newest first; `before_id` continues a listing."""
+        params = {"limit": limit, "before_id": before_id, "reason": reason, "rider_id": rider_id}
+        return [
+            QuarantineItem(*row[:7], payload=bytes(row[7]).decode("utf-8", "backslashreplace"))
+            for row in await self._database.read(SELECT, params)
+        ]
+
+    async def reasons(self) -> dict[str, int]:
+        """How many of each reason are held."""
+        return {str(reason): int(count) for reason, count in await self._database.read(COUNT_BY_REASON)}
+
+    async def drop_old(self) -> None:
+        """Keep the table within `quarantine_keep_for` and `quarantine_max`."""
+        before_ms = self._clock.now_ms() - int(self._settings.quarantine_keep_for.total_seconds() * 1000)
+
+        def work(tx: Transaction) -> None:
+            tx.execute(DELETE_OLD, (before_ms,))
+            tx.execute(DELETE_EXCESS, (self._settings.quarantine_max,))
+
+        await self._database.write(work)

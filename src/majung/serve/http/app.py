@@ -1,0 +1,60 @@
+"""The Litestar application: every HTTP door, with the services injected and errors as problem details."""
+
+from litestar import Litestar
+from litestar.config.response_cache import ResponseCacheConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+import majung
+from majung.serve.http import (
+    accounts,
+    device_socket,
+    fences,
+    live,
+    oauth,
+    operations,
+    pages,
+    phones,
+    positions,
+)
+from majung.serve.http.auth import provide_principal
+from majung.serve.http.problems import respond
+from majung.services import Services
+
+_MODULES = (oauth, accounts, positions, fences, live, phones, device_socket, operations, pages)
+
+
+def build_app(services: Services) -> Litestar:
+    """One application for one server."""
+
+    def provide_services() -> Services:
+        return services
+
+    return Litestar(
+        route_handlers=[handler for module in _MODULES for handler in module.HANDLERS],
+        dependencies={
+            "services": Provide(provide_services, sync_to_thread=False),
+            "principal": Provide(provide_principal),
+        },
+        exception_handlers={Exception: respond},
+        request_max_body_size=services.settings.server.max_body_bytes,
+        logging_config=None,
+        response_cache_config=ResponseCacheConfig(default_expiration=None),
+        openapi_config=OpenAPIConfig(
+            title="Majung",
+            version=majung.__version__,
+            description="Where is it now, and when will it be here? Errors are RFC 9457 problem details.",
+            path="/",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            components=Components(
+                security_schemes={
+                    "bearer": SecurityScheme(
+                        type="http", scheme="bearer", description="A token of POST /v1/oauth/token."
+                    )
+                }
+            ),
+            security=[{"bearer": []}],
+        ),
+    )

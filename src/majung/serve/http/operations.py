@@ -1,0 +1,100 @@
+"""Health, metrics and the loss ledger."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+
+from majung.auth.model import AuthError, Principal
+from majung.auth.policy import Action
+from majung.observe.metrics import render
+from majung.observe.stats import Snapshot
+from majung.positions.ingest import POSITIONS_TOPIC
+from majung.positions.pipeline import GROUP
+from majung.serve.http.auth import provide_principal
+from majung.services import Services
+
+_LOOPBACK = ("127.0.0.1", "::1", "testclient")
+
+
+async def snapshot(services: Services) -> Snapshot:
+    """How the server is doing, now. The sums are checked on values of one moment (no await between)."""
+    lag = await services.log.lag(POSITIONS_TOPIC, GROUP)
+    riders = await services.live.count()
+    pipeline, ledger, hub = services.pipeline, services.ledger, services.hub
+    end = sum((await services.log.stats(POSITIONS_TOPIC)).end.values())
+    appended = end - pipeline.base_offset
+    lag_records = appended - ledger.consumer.processed
+    consumed = pipeline.consumed()
+    return Snapshot(
+        now_ms=services.clock.now_ms(),
+        riders=riders,
+        viewers=hub.viewers,
+        device_streams=services.streams(),
+        **msgspec.structs.asdict(ledger.door),
+        **msgspec.structs.asdict(ledger.consumer),
+        pending=ledger.pending_count(),
+        appended=appended,
+        lag_records=lag_records,
+        lag_s=round(lag.oldest_age_s if lag_records else 0.0, 3),
+        ack_p99_ms=round(ledger.ack_p99_ms(), 3),
+        rebuild_s=round(pipeline.rebuild_seconds, 3),
+        step_seconds=dict(pipeline.step_seconds),
+        hub=hub.counters(),
+        task_deaths=dict(services.supervisor.deaths),
+        tasks_down=sorted(services.supervisor.down),
+        ledger_errors=[] if consumed is None else ledger.check(consumed),
+        damage=services.log.damage() + services.history.damage(),
+        waiting_for_storage=pipeline.waiting_for_storage,
+    )
+
+
+@get("/v1/stats", summary="Rates, lag and the loss ledger", tags=["operations"])
+async def get_stats(services: Services, principal: Principal) -> dict[str, Any]:
+    """Totals, and rates per second between two calls that are at least a second apart."""
+    services.policy.allow(principal, Action.READ_STATUS)
+    now = await snapshot(services)
+    answer: dict[str, Any] = msgspec.to_builtins(now)
+    answer["rates"] = services.rates.update(
+        {
+            f"{name}_per_s": getattr(now, name)
+            for name in ("received", "accepted", "quarantined", "stored", "shown")
+        }
+    )
+    return answer
+
+
+@get("/healthz", summary="The process is alive", tags=["operations"], media_type="text/plain")
+async def healthz() -> str:
+    """200 as long as the event loop turns."""
+    return "ok"
+
+
+@get("/readyz", summary="Ready to take and show positions", tags=["operations"])
+async def readyz(services: Services) -> Response[dict[str, Any]]:
+    """200, or 503 with what is not ready."""
+    waiting: list[str] = []
+    if not services.pipeline.restored.is_set():
+        waiting.append("rebuilding the live view")
+    if services.pipeline.waiting_for_storage:
+        waiting.append(f"storage: {services.pipeline.waiting_for_storage}")
+    waiting += [f"task {name} is down" for name in sorted(services.supervisor.down)]
+    damage = services.log.damage() + services.history.damage()
+    return Response(
+        {"ready": not waiting, "waiting_for": waiting, "damage": damage}, status_code=503 if waiting else 200
+    )
+
+
+@get("/metrics", summary="Prometheus metrics", tags=["operations"], media_type="text/plain; version=0.0.4")
+async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
+    """Open to this machine itself (the usual scraper beside the server); others need a token."""
+    host = request.client.host if request.client else ""
+    if host not in _LOOPBACK or "x-forwarded-for" in request.headers:
+        principal = await provide_principal(request, services)
+        if principal is None:
+            raise AuthError("send a token")
+        services.policy.allow(principal, Action.READ_METRICS)
+    return render(await snapshot(services))
+
+
+HANDLERS = [get_stats, healthz, readyz, metrics]

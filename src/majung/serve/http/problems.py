@@ -1,0 +1,79 @@
+"""Errors as RFC 9457 problem details: one table from exception to status, for every door over HTTP."""
+
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from majung.auth.limits import RateLimited
+from majung.auth.model import AuthError, Forbidden
+from majung.ports import Damaged, Overloaded, PortError, StorageFull
+
+log = structlog.get_logger("majung.http")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+
+
+class Conflict(Exception):
+    """It exists already, or has changed meanwhile."""
+
+
+_TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
+    (AuthError, 401, "unauthenticated", "Sign in first"),
+    (Forbidden, 403, "forbidden", "Not allowed"),
+    (RateLimited, 429, "rate-limited", "Too many requests"),
+    (Conflict, 409, "conflict", "Conflict"),
+    (StorageFull, 507, "storage-full", "Storage is full"),
+    (Overloaded, 503, "overloaded", "Busy; try again"),
+    (Damaged, 500, "damaged", "Stored data is damaged"),
+    (PortError, 503, "unavailable", "Unavailable; try again"),
+    (LookupError, 404, "not-found", "Not found"),
+    (ValueError, 400, "bad-request", "Bad request"),
+)
+_RETRY_AFTER_S = {503: "1", 507: "30"}
+
+
+def describe(problem: Exception) -> Problem:
+    """The problem details of an exception; what is not in the table is an internal error."""
+    if isinstance(problem, ValidationException):
+        places = problem.extra if isinstance(problem.extra, list) else []
+        said = "; ".join(f"{p.get('key', '')}: {p.get('message', '')}".strip(": ") for p in places)
+        return Problem("bad-request", "Bad request", 400, said or problem.detail)
+    if isinstance(problem, HTTPException):
+        title = problem.detail or "HTTP error"
+        return Problem("about:blank", title, problem.status_code)
+    for kind, status, name, title in _TABLE:
+        if isinstance(problem, kind):
+            detail = (
+                str(problem.args[0]) if isinstance(problem, LookupError) and problem.args else str(problem)
+            )
+            return Problem(name, title, status, detail)
+    return Problem("internal", "Internal error", 500, "the server's log has the details")
+
+
+def respond(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
+    """Litestar's exception handler."""
+    body = describe(problem)
+    headers = dict(getattr(problem, "headers", None) or {})
+    if body.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="majung"'
+    if isinstance(problem, RateLimited):
+        headers["Retry-After"] = str(max(1, round(problem.retry_after_s)))
+    elif body.status in _RETRY_AFTER_S:
+        headers["Retry-After"] = _RETRY_AFTER_S[body.status]
+    if body.status == 500:
+        log.error("request_failed", path=request.url.path, exc_info=problem)
+    return Response(
+        msgspec.json.encode(body), status_code=body.status, media_type=MEDIA_TYPE, headers=headers
+    )

@@ -1,0 +1,83 @@
+"""One running server: services, background work and doors, started and stopped in the right order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from majung.compose import open_services
+from majung.serve.grpc_door import GrpcDoor
+from majung.serve.http.app import build_app
+from majung.serve.http.listener import HttpListener
+from majung.services import Services
+from majung.settings import Settings
+
+log = structlog.get_logger("majung.server")
+
+_EXPIRE_EVERY_S = 1.0
+_HOUSEKEEPING_EVERY_S = 60.0
+_SPARE_CONNECTIONS = 10_000
+
+
+class RunningServer:
+    """What is listening where."""
+
+    def __init__(self, services: Services, http: HttpListener, grpc: GrpcDoor) -> None:
+        self.services = services
+        self.http = http
+        self.grpc = grpc
+
+
+def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    async def loop() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await work()
+
+    return loop
+
+
+async def _housekeeping(services: Services) -> None:
+    """Retention: each store drops what is older than it promises to keep."""
+    now_ms = services.clock.now_ms()
+    await services.log.drop_old(now_ms)
+    await services.history.drop_old(now_ms)
+    await services.quarantine.drop_old()
+    await services.fences.drop_old(now_ms)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[RunningServer]:
+    """Start a server; on leaving, drain it: doors first, then what they had accepted, then the backends.
+
+    The doors open when the live view has been rebuilt, so that the first reader sees everybody.
+    """
+    async with open_services(settings) as services:
+        supervisor = services.supervisor
+        await services.fences.load()
+        supervisor.start("positions", services.pipeline.run)
+        supervisor.start("quarantine", services.quarantine.run)
+        supervisor.start("hub", services.hub.run)
+        await services.pipeline.restored.wait()
+        supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
+        supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
+
+        grpc = GrpcDoor(settings.server, services.ingest, services.auth, services.limiter)
+        http = HttpListener(
+            build_app(services), settings.server, settings.live.max_viewers + _SPARE_CONNECTIONS
+        )
+        services.streams = lambda: grpc.open_streams
+        drain_s = settings.server.drain_for.total_seconds()
+        try:
+            await grpc.start()
+            await http.start()
+            log.info("serving", http=f"port {http.port}", grpc=f"port {grpc.port}", data=str(settings.data))
+            yield RunningServer(services, http, grpc)
+            log.info("draining")
+        finally:
+            services.hub.close()
+            await asyncio.gather(grpc.stop(drain_s), http.stop())
+            await services.pipeline.stop(supervisor, drain_s)
+            await supervisor.stop_all()
+    log.info("stopped")

@@ -1,0 +1,44 @@
+"""Everything that an entry point may call, built once by `compose.py` and handed to every door."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from majung.auth.limits import RateLimiter
+from majung.auth.policy import Policy
+from majung.auth.service import AuthService
+from majung.clock import Clock
+from majung.live.hub import Hub
+from majung.observe.ledger import Ledger
+from majung.observe.metrics import Rates
+from majung.ports import Database, Fanout, History, LiveStore, Log
+from majung.positions.fences import FenceService
+from majung.positions.ingest import Ingest
+from majung.positions.pipeline import Pipeline
+from majung.positions.quarantine import QuarantineStore
+from majung.settings import Settings
+from majung.tasks import Supervisor
+
+
+@dataclass
+class Services:
+    """One server's use cases and the ports beneath them."""
+
+    settings: Settings
+    clock: Clock
+    supervisor: Supervisor
+    log: Log
+    live: LiveStore
+    history: History
+    database: Database
+    fanout: Fanout
+    ledger: Ledger
+    ingest: Ingest
+    pipeline: Pipeline
+    auth: AuthService
+    limiter: RateLimiter
+    policy: Policy
+    hub: Hub
+    fences: FenceService
+    quarantine: QuarantineStore
+    rates: Rates
+    streams: Callable[[], int] = lambda: 0

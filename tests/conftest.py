@@ -1,0 +1,55 @@
+"""Fixtures that many tests share. A test that needs something the machine lacks says so by name."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.server import Server, start_server  # noqa: E402
+
+SHARED_DATA = Path(os.environ.get("MAJUNG_SHARED_DATA", ROOT.parent / "shared" / "data"))
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
+
+
+def leave_out(what: str) -> None:
+    """Skip, saying what is missing; with REQUIRE_ALL=1 leaving out is failing."""
+    if REQUIRE_ALL:
+        pytest.fail(f"REQUIRE_ALL=1, and missing: {what}", pytrace=False)
+    pytest.skip(f"left out, missing: {what}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded tracks (never part of the project)."""
+    if not SHARED_DATA.is_dir():
+        leave_out(f"recorded tracks (set MAJUNG_SHARED_DATA; looked in {SHARED_DATA.name})")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium that Playwright can drive."""
+    for candidate in (os.environ.get("CHROMIUM_PATH", ""), "/usr/bin/chromium", "/usr/bin/chromium-browser"):
+        if candidate and Path(candidate).exists():
+            return candidate
+    leave_out("Chromium (Debian: apt install chromium; or set CHROMIUM_PATH)")
+    raise AssertionError
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A real `majung serve` in a process of its own, on free ports, with an empty data folder."""
+    with start_server(tmp_path / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same, shared by the tests of one module that do not disturb each other."""
+    with start_server(tmp_path_factory.mktemp("majung") / "data") as running:
+        yield running
