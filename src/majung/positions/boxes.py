@@ -1,0 +1,128 @@
+"""Boxes on Earth, and an index that says which of many a point may lie in.
+
+Used both ways round: viewers watch areas of every size (a street, a continent), and fences lie anywhere.
+Each box is filed under the few grid cells of a level whose cells are about as large as the box, so a
+point is looked up once per level in use, however many boxes there are.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+DEEPEST = 14  # cells of 360 / 2**14 degrees: 0.022°, 2.4 km at the equator
+_PER_DEGREE = 2**DEEPEST / 360
+_LAST_COLUMN = 2**DEEPEST - 1
+
+
+class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Degrees, edges included. `west > east` crosses the antimeridian."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+    def contains(self, latitude: float, longitude: float) -> bool:
+        """Whether the point lies in the box."""
+        if not self.south <= latitude <= self.north:
+            return False
+        if self.west <= self.east:
+            return self.west <= longitude <= self.east
+        return longitude >= self.west or longitude <= self.east
+
+    def check(self) -> None:
+        """Raises ValueError when this is no box on Earth."""
+        if not all(math.isfinite(edge) for edge in (self.south, self.west, self.north, self.east)):
+            raise ValueError("the edges of an area must be finite numbers")
+        if not -90 <= self.south <= self.north <= 90:
+            raise ValueError("an area needs -90 <= south <= north <= 90")
+        if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
+            raise ValueError("an area needs west and east within -180…180")
+
+
+def cell_of(latitude: float, longitude: float) -> tuple[int, int]:
+    """Column and row of a point at the deepest level."""
+    return min(int((longitude + 180) * _PER_DEGREE), _LAST_COLUMN), int((latitude + 90) * _PER_DEGREE)
+
+
+def cells_of(box: Box, level: int) -> Iterator[int]:
+    """The keys of the cells of `level` that the box touches."""
+    shift = DEEPEST - level
+    left, bottom = cell_of(box.south, box.west)
+    right, top = cell_of(box.north, box.east)
+    columns = list(range(left >> shift, (right >> shift) + 1))
+    if box.west > box.east:
+        columns = sorted({*range(left >> shift, (_LAST_COLUMN >> shift) + 1), *range((right >> shift) + 1)})
+    for column in columns:
+        for row in range(bottom >> shift, (top >> shift) + 1):
+            yield key_of(level, column, row)
+
+
+def cell_count(box: Box, level: int) -> int:
+    """About how many cells of `level` the box touches, without listing them."""
+    size_deg = 360 / 2**level
+    return (int(_width_deg(box) / size_deg) + 2) * (int((box.north - box.south) / size_deg) + 2)
+
+
+def key_of(level: int, column: int, row: int) -> int:
+    """One number for a cell."""
+    return level << 32 | column << 16 | row
+
+
+def _width_deg(box: Box) -> float:
+    return box.east - box.west if box.west <= box.east else box.east - box.west + 360
+
+
+class BoxIndex(Generic[T]):
+    """Items (hashable) filed by box. `at` gives a superset: the caller asks each for its exact shape."""
+
+    def __init__(self) -> None:
+        self._cells: dict[int, dict[T, None]] = {}
+        self._places: dict[T, tuple[int, list[int]]] = {}
+        self._used = [0] * (DEEPEST + 1)
+        self._levels: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, item: T, box: Box) -> None:
+        """File `item`; it must not be filed already."""
+        extent_deg = max(_width_deg(box), box.north - box.south, 360 / 2**DEEPEST)
+        level = min(DEEPEST, int(math.log2(360 / extent_deg)))
+        keys = list(cells_of(box, level))
+        for key in keys:
+            self._cells.setdefault(key, {})[item] = None
+        self._places[item] = (level, keys)
+        self._use(level, 1)
+
+    def remove(self, item: T) -> None:
+        """Forget `item`; unknown ones are ignored."""
+        level, keys = self._places.pop(item, (-1, []))
+        for key in keys:
+            cell = self._cells[key]
+            del cell[item]
+            if not cell:
+                del self._cells[key]
+        if level >= 0:
+            self._use(level, -1)
+
+    def _use(self, level: int, more: int) -> None:
+        self._used[level] += more
+        self._levels = tuple(level for level, used in enumerate(self._used) if used)
+
+    def at(self, latitude: float, longitude: float) -> list[T]:
+        """Everything whose box may contain the point."""
+        if not self._levels:
+            return []
+        column, row = cell_of(latitude, longitude)
+        found: list[T] = []
+        for level in self._levels:
+            shift = DEEPEST - level
+            items = self._cells.get(level << 32 | column >> shift << 16 | row >> shift)
+            if items:
+                found.extend(items)
+        return found
