@@ -10,7 +10,7 @@ from collections import OrderedDict
 from majung.clock import Clock
 
 MAX_SUBJECTS = 200_000
-EXEMPT = ("gateway:",)
+EXEMPT = ("gateway:", "operator:", "admin:")
 _MAX_KEY_CHARS = 300
 
 
@@ -25,15 +25,15 @@ class RateLimited(Exception):
 class RateLimiter:
     """Buckets of `burst`, refilled with `rate_per_s`, one for each subject. Of one event loop.
 
-    Subjects beginning with one of `exempt` are never limited: a gateway carries a whole fleet, and
-    what it sends is bounded by back-pressure.
+    Subjects beginning with one of `exempt` are never limited: a gateway carries a whole fleet, bounded
+    by back-pressure, and operators and administrators are one's own people and back ends.
     """
 
     def __init__(
         self,
-        clock: Clock,
         rate_per_s: float,
         burst: float,
+        clock: Clock,
         max_subjects: int = MAX_SUBJECTS,
         exempt: tuple[str, ...] = EXEMPT,
     ) -> None:
@@ -91,9 +91,9 @@ class FailureLimits:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._by_name = RateLimiter(clock, rate_per_s=1 / 6, burst=10)
-        self._by_remote = RateLimiter(clock, rate_per_s=2, burst=200)
-        self._lookups = RateLimiter(clock, rate_per_s=50, burst=1000)
+        self._by_name = RateLimiter(1 / 6, 10, clock)
+        self._by_remote = RateLimiter(2, 200, clock)
+        self._lookups = RateLimiter(50, 1000, clock)
 
     def start_sign_in(self, name: str, remote: str) -> None:
         """Pay for an attempt. Raises RateLimited."""

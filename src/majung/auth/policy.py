@@ -82,10 +82,10 @@ class _Seen(msgspec.Struct, frozen=True):
 class Policy:
     """Answers for principals. One for each server; belongs to its event loop."""
 
-    def __init__(self, database: Database, clock: Clock, changes: Changes) -> None:
+    def __init__(self, database: Database, clock: Clock, changes: Changes | None = None) -> None:
         self._database = database
         self._clock = clock
-        self._changes = changes
+        self._changes = changes or Changes(database, clock)
         self._remembered: OrderedDict[str, _Seen] = OrderedDict()
 
     def allow(self, principal: Principal, action: Action) -> None:

@@ -18,8 +18,8 @@ class Known(msgspec.Struct, frozen=True):
 
     @property
     def subject(self) -> str:
-        """Unique among all callers; the prefix says of which kind (`limits.EXEMPT` looks at it)."""
-        return f"{'gateway' if self.role is Role.GATEWAY else 'user'}:{self.name}"
+        """Unique among all callers; begins with the role, which `limits.EXEMPT` looks at."""
+        return f"{self.role}:{self.name}"
 
     def principal(self, expires_at_ms: int | None = None) -> Principal:
         """The caller that the policy knows."""

@@ -1,0 +1,165 @@
+"""`majung user` and `majung device`: credentials from the console, beside a running server or before one.
+
+They write into the data folder's database; a running server sees a new credential with its first use and
+a revoked one within a second. Every command prints JSON, so that scripts can read it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from majung.auth.accounts import Accounts
+from majung.auth.model import Role
+from majung.auth.passwords import Passwords
+from majung.auth.phones import address_of, app_settings
+from majung.ports import PortError
+
+T = TypeVar("T")
+
+users = typer.Typer(help="People and programs that sign in.", no_args_is_help=True, rich_markup_mode="rich")
+devices = typer.Typer(help="Credentials of riders' devices.", no_args_is_help=True, rich_markup_mode="rich")
+
+Data = Annotated[Path, typer.Option("--data", help="The data folder; made when it does not exist.")]
+Name = Annotated[str, typer.Argument(help="The account's name.")]
+FromStdin = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the password from standard input; without, one is made."),
+]
+_DATA = Path("majung-data")
+_ROLES = ", ".join(role for role in Role if role is not Role.DEVICE)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `majung`."""
+    app.add_typer(users, name="user")
+    app.add_typer(devices, name="device")
+
+
+@users.command(
+    "add",
+    epilog="Examples:\n\n  majung user add mina --role operator\n\n"
+    "  majung user add fleet --role gateway --data ./d     [dim]# prints an API token too[/]\n\n"
+    "  pass show majung | majung user add kim --role viewer --password-stdin",
+)
+def add_user(
+    name: Name,
+    role: Annotated[str, typer.Option("--role", help=f"One of: {_ROLES}.")],
+    data: Data = _DATA,
+    password_stdin: FromStdin = False,
+) -> None:
+    """Add an account. Prints its name, role, password, and for programs an API token: only this once."""
+    if role not in [known for known in Role if known is not Role.DEVICE]:
+        raise typer.BadParameter(f"{role!r} is none of: {_ROLES}", param_hint="--role")
+    password = _password(password_stdin)
+    _print(_on_accounts(data, lambda accounts: accounts.add_user(name, Role(role), password)))
+
+
+@users.command("list", epilog="Example:\n\n  majung user list --data ./d")
+def list_users(data: Data = _DATA) -> None:
+    """List the accounts, one JSON object a line; revoked ones have `revoked_at_ms`."""
+
+    async def pages(accounts: Accounts) -> None:
+        after = ""
+        while page := await accounts.list_users(after):
+            for account in page:
+                _print(account, lines=True)
+            after = page[-1].name
+
+    _on_accounts(data, pages)
+
+
+@users.command("password", epilog="Example:\n\n  majung user password admin --data ./d")
+def set_password(name: Name, data: Data = _DATA, password_stdin: FromStdin = False) -> None:
+    """Set a new password (or make one) and end what was signed in with the old one."""
+    password = _password(password_stdin)
+    _print(_on_accounts(data, lambda accounts: accounts.set_password(name, password)))
+
+
+@users.command("revoke", epilog="Example:\n\n  majung user revoke mina --data ./d")
+def revoke_user(name: Name, data: Data = _DATA) -> None:
+    """End an account with its tokens and grants, within a second on a running server."""
+    _on_accounts(data, lambda accounts: accounts.revoke_user(name))
+    _print({"revoked": name})
+
+
+@devices.command(
+    "add",
+    epilog="Examples:\n\n  majung device add rider-7 --data ./d\n\n"
+    "  majung device add rider-7 --name 'the old phone' --data ./d",
+)
+def add_device(
+    rider_id: Annotated[str, typer.Argument(help="The rider that the device reports for.")],
+    data: Data = _DATA,
+    name: Annotated[str, typer.Option("--name", help="What people call the device.")] = "",
+) -> None:
+    """Add a device. Prints its credential, only this once, and how to type it into each phone app."""
+    from majung.settings import load
+
+    try:
+        address = address_of(load(data).server)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from None
+    device = _on_accounts(data, lambda accounts: accounts.add_device(rider_id, name))
+    _print({**msgspec.structs.asdict(device), "apps": app_settings(device, address)})
+
+
+@devices.command("list", epilog="Example:\n\n  majung device list --rider rider-7 --data ./d")
+def list_devices(
+    data: Data = _DATA, rider: Annotated[str, typer.Option("--rider", help="Of this rider alone.")] = ""
+) -> None:
+    """List the devices, one JSON object a line; revoked ones have `revoked_at_ms`."""
+
+    async def pages(accounts: Accounts) -> None:
+        after = ""
+        while page := await accounts.list_devices(rider, after):
+            for device in page:
+                _print(device, lines=True)
+            after = page[-1].device_id
+
+    _on_accounts(data, pages)
+
+
+@devices.command("revoke", epilog="Example:\n\n  majung device revoke h3k9p2w5m7qx --data ./d")
+def revoke_device(
+    device_id: Annotated[str, typer.Argument(help="As `majung device list` prints it.")], data: Data = _DATA
+) -> None:
+    """End a device's credential for good, within a second on a running server."""
+    _on_accounts(data, lambda accounts: accounts.revoke_device(device_id))
+    _print({"revoked": device_id})
+
+
+def _on_accounts(data: Path, use: Callable[[Accounts], Awaitable[T]]) -> T:
+    """Open the database of the data folder, do one thing, close it; a failure is one line and exit code 1."""
+    try:
+        return asyncio.run(_open_and(data, use))
+    except (PortError, LookupError, ValueError, OSError) as problem:
+        text = problem.args[0] if isinstance(problem, LookupError) and problem.args else problem
+        typer.secho(f"majung: {text}", fg="red", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _open_and(data: Path, use: Callable[[Accounts], Awaitable[T]]) -> T:
+    from majung.auth.changes import Changes
+    from majung.clock import SystemClock
+    from majung.compose import open_database
+
+    clock, passwords = SystemClock(), Passwords()
+    try:
+        async with open_database(data) as database:
+            return await use(Accounts(database, clock, passwords, Changes(database, clock)))
+    finally:
+        passwords.close()
+
+
+def _password(from_stdin: bool) -> str | None:
+    return sys.stdin.readline().rstrip("\r\n") if from_stdin else None
+
+
+def _print(value: Any, lines: bool = False) -> None:
+    text = msgspec.json.encode(value)
+    typer.echo((text if lines else msgspec.json.format(text, indent=2)).decode())

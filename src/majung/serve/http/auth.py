@@ -1,0 +1,61 @@
+"""Who is calling over HTTP or WebSocket: from the request's headers to a `Principal`.
+
+A credential comes as `Authorization: Bearer …` or `Basic …`, or, where a browser can set no header
+(WebSocket, SSE), as `?access_token=…` (RFC 6750 §2.3). There are no cookies, so there is nothing that
+another site could ride on.
+"""
+
+import base64
+import binascii
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.types import Scope
+
+from majung.auth.model import AuthError, Principal
+from majung.services import Services
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def provide_principal(scope: Scope, services: Services) -> Principal:
+    """Litestar's dependency `principal`. Raises AuthError, RateLimited, Overloaded, PortError."""
+    return await authenticate(ASGIConnection(scope), services)
+
+
+async def authenticate(connection: Connection, services: Services) -> Principal:
+    """The caller of this connection, within its rate limit.
+
+    Raises AuthError, RateLimited, Overloaded, PortError.
+    """
+    remote = remote_of(connection)
+    scheme, _, value = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        username, password = parse_basic(value)
+        principal = await services.auth.authenticate_basic(username, password, remote)
+    else:
+        token = (
+            value.strip() if scheme.lower() == "bearer" else connection.query_params.get("access_token", "")
+        )
+        if not token:
+            raise AuthError("sign in: send a token as Authorization: Bearer")
+        principal = await services.auth.authenticate_bearer(token, remote)
+    services.limiter.demand(principal.subject)
+    return principal
+
+
+def remote_of(connection: Connection) -> str:
+    """The address of the other end, as far as the server knows it."""
+    return connection.client.host if connection.client else ""
+
+
+def parse_basic(value: str) -> tuple[str, str]:
+    """User name and password of RFC 7617. Raises AuthError."""
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        raise AuthError("the Basic credential is not base64 of user:password") from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise AuthError("the Basic credential has no password")
+    return username, password
