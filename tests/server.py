@@ -39,8 +39,15 @@ def majung(*arguments: str, check: bool = True) -> str:
 class Server:
     """One `majung serve`. `start` may be called again after `kill` or `stop`: ports and data stay."""
 
-    def __init__(self, data: Path, sets: tuple[str, ...] = (), env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        sets: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        entry: tuple[str, ...] = ("-m", "majung"),
+    ) -> None:
         self.data = data
+        self.entry = entry
         self.http_port = free_port()
         self.grpc_port = free_port()
         self.sets = sets
@@ -65,7 +72,7 @@ class Server:
 
     def start(self, wait: bool = True) -> "Server":
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "majung", "serve", "--data", str(self.data)]
+        command = [sys.executable, *self.entry, "serve", "--data", str(self.data)]
         command += ["--http", f"127.0.0.1:{self.http_port}", "--grpc", self.grpc]
         for item in self.sets:
             command += ["--set", item]

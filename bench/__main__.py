@@ -1,0 +1,50 @@
+"""Run the benchmarks named (or all), print a table, keep the figures with machine and commit."""
+
+import argparse
+import importlib
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import machine
+
+FOLDER = Path(__file__).resolve().parent
+ALL = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+
+
+def show(console: Console, name: str, result: dict[str, Any]) -> None:
+    table = Table(title=name, title_justify="left", box=None, show_header=False)
+    for key, value in result.items():
+        if isinstance(value, dict):
+            value = "  ".join(f"{k} {v}" for k, v in value.items())
+        table.add_row(key, str(value))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of: {', '.join(ALL)}", metavar="NAME")
+    given = parser.parse_args()
+    console = Console()
+    results: dict[str, Any] = {
+        "machine": machine.describe(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    for name in given.names or ALL:
+        console.print(f"[dim]{name} …[/]")
+        started = time.monotonic()
+        results[name] = importlib.import_module(f"bench.bench_{name}").run()
+        show(console, f"{name} ({time.monotonic() - started:.0f} s)", results[name])
+    kept = FOLDER / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{results['machine']['commit']}.json"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    console.print(f"kept in bench/results/{kept.name}")
+
+
+if __name__ == "__main__":
+    main()
