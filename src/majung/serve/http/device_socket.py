@@ -1,0 +1,185 @@
+"""The WebSocket by which a device reports, `/v1/positions/stream`; `wire.websocket_in` describes its frames.
+
+One connection is one device: its positions are appended in order, and an acknowledgement covers everything
+before it on the connection. The reader takes frames and appends them; the answerer waits for the commits
+in the same order and is the only one who sends. Between them at most `MAX_IN_FLIGHT` frames are on their
+way to the disk; past that, and while the log has no room or the device is over its rate, nothing is read,
+and TCP holds the device back.
+
+A frame that cannot be read is quarantined, answered with an error, and the connection goes on. What the
+server cannot do (no credential, not this device's rider, disk full) is answered with an error and ends
+it, without acknowledging: the device connects again and sends what was not acknowledged.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import WebSocket, websocket
+from litestar.exceptions import WebSocketDisconnect
+
+from majung.auth.limits import RateLimited
+from majung.auth.model import AuthError, Forbidden, Principal
+from majung.ports import Overloaded, PortError
+from majung.positions.model import Position
+from majung.serve.http.intake import Commit, authenticate_sender, durable, take_in
+from majung.serve.http.problems import Problem, describe
+from majung.services import Services
+from majung.wire import websocket_in
+from majung.wire.fields import Decoded, Unreadable
+from majung.wire.osmand import parse_params
+
+MAX_IN_FLIGHT = 64
+CHECK_CREDENTIAL_EVERY_S = 5.0
+
+_OPEN = "open_device_sockets"
+_POLICY, _INTERNAL, _TRY_AGAIN = 1008, 1011, 1013
+
+log = structlog.get_logger("majung.device_socket")
+
+AnySocket = WebSocket[Any, Any, Any]
+
+
+@websocket("/v1/positions/stream")
+async def device_socket(socket: AnySocket, services: Services) -> None:
+    """Take positions until the device leaves or something ends the connection."""
+    await socket.accept()
+    state = socket.app.state
+    state[_OPEN] = state.get(_OPEN, 0) + 1
+    try:
+        if state[_OPEN] > services.settings.server.max_streams:
+            raise Overloaded("too many open connections; try again later")
+        principal = await _authenticate(socket, services)
+        services.limiter.demand(principal.subject)
+        await _Uplink(socket, services, principal).run()
+    except WebSocketDisconnect:
+        pass
+    except Exception as problem:
+        await _end(socket, problem)
+    finally:
+        state[_OPEN] -= 1
+
+
+HANDLERS = [device_socket]
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """One frame on its way: its commits, the seq of its last position, and what is wrong with it."""
+
+    commits: frozenset[Commit]
+    seq: int | None
+    error: Problem | None
+
+
+class _Uplink:
+    """One connection."""
+
+    def __init__(self, socket: AnySocket, services: Services, principal: Principal) -> None:
+        self._socket = socket
+        self._services = services
+        self._principal = principal
+        self._check_at_s = services.clock.monotonic_s() + CHECK_CREDENTIAL_EVERY_S
+        self._taken: asyncio.Queue[_Taken] = asyncio.Queue(MAX_IN_FLIGHT)
+
+    async def run(self) -> None:
+        """Return when the device has left. Raises what ends the connection."""
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for problem in ended:
+            if isinstance(problem, Exception):
+                raise problem
+
+    async def _read(self) -> None:
+        ingest = self._services.ingest
+        while True:
+            await ingest.ready()
+            event = await self._socket.receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            if event["type"] == "websocket.receive":
+                await self._check_credential()
+                decoded = self._decode(event.get("text"), event.get("bytes"))
+                await self._hold_back(len(decoded))
+                await self._taken.put(self._take(decoded))
+
+    async def _check_credential(self) -> None:
+        """A token that has expired, or that was revoked, must not live on in an open connection."""
+        now_s = self._services.clock.monotonic_s()
+        if now_s >= self._check_at_s:
+            self._principal = await _authenticate(self._socket, self._services)
+            self._check_at_s = now_s + CHECK_CREDENTIAL_EVERY_S
+
+    def _decode(self, text: str | None, data: bytes | None) -> Decoded:
+        now_ms = self._services.ingest.now_ms()
+        if text is not None:
+            return websocket_in.decode_text(text.encode(), self._principal.rider_id, now_ms)
+        return websocket_in.decode_binary(data or b"", self._principal.rider_id, now_ms)
+
+    async def _hold_back(self, positions: int) -> None:
+        """Not reading is the back-pressure: a device over its rate waits."""
+        cost, limiter = max(1, positions), self._services.limiter
+        wait_s = limiter.take(self._principal.subject, cost)
+        while wait_s > 0:
+            await asyncio.sleep(wait_s)
+            wait_s = limiter.take(self._principal.subject, cost)
+
+    def _take(self, decoded: Decoded) -> _Taken:
+        commits = take_in(self._services.ingest, self._principal, websocket_in.DOOR, decoded)
+        seqs = [one.seq for one in decoded if isinstance(one, Position)]
+        bad = [one.detail for one in decoded if isinstance(one, Unreadable)]
+        error = None
+        if bad:
+            more = f" (and {len(bad) - 1} more in this frame)" if len(bad) > 1 else ""
+            error = Problem("malformed", "Not a position; it was set aside", 400, bad[0] + more)
+        return _Taken(commits, seqs[-1] if seqs else None, error)
+
+    async def _answer(self) -> None:
+        """Acknowledge in order; frames that are durable already share one answer."""
+        following: _Taken | None = None
+        while True:
+            taken = following or await self._taken.get()
+            following = None
+            await durable(taken.commits)
+            seq, error = taken.seq, taken.error
+            while error is None and not self._taken.empty():
+                following = self._taken.get_nowait()
+                if not all(commit.done() for commit in following.commits):
+                    break
+                await durable(following.commits)
+                seq, error = seq if following.seq is None else following.seq, following.error
+                following = None
+            if seq is not None:
+                await self._send(websocket_in.encode_ack(seq))
+            if error is not None:
+                await self._send(websocket_in.encode_error(error))
+
+    async def _send(self, message: bytes) -> None:
+        await self._socket.send_text(message)
+
+
+async def _authenticate(socket: AnySocket, services: Services) -> Principal:
+    principal, _ = await authenticate_sender(socket, services, parse_params(socket.scope["query_string"]))
+    return principal
+
+
+async def _end(socket: AnySocket, problem: Exception) -> None:
+    """Say what was wrong and close; the code says whether it is worth while to come again."""
+    if isinstance(problem, AuthError | Forbidden):
+        code = _POLICY
+    elif isinstance(problem, PortError | RateLimited):
+        code = _TRY_AGAIN
+    else:
+        code = _INTERNAL
+        log.error("device_socket_failed", exc_info=problem)
+    error = describe(problem)
+    try:
+        await socket.send_text(websocket_in.encode_error(error))
+        await socket.close(code, error.title)
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        log.debug("device_left_before_the_error", error=error.title)

@@ -1,0 +1,68 @@
+"""What the HTTP doors for positions share: who reports, append what was read, know when it is durable."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from majung.auth.model import AuthError, Principal
+from majung.auth.policy import Action
+from majung.positions.ingest import Ingest
+from majung.positions.model import Position
+from majung.serve.http.auth import Connection, parse_basic, remote_of
+from majung.services import Services
+from majung.wire.fields import Decoded, Unreadable
+
+Commit = asyncio.Future[None]
+
+
+async def authenticate_sender(
+    connection: Connection, services: Services, params: Mapping[str, str], device_id: str = ""
+) -> tuple[Principal, str]:
+    """Who reports, and the secret that proved it (so that it can be kept out of what is stored).
+
+    The first that is there decides: `Authorization` (Bearer or Basic), `token` or `access_token` among the
+    parameters, the device's id. Raises AuthError, RateLimited, PortError; Forbidden for an account that
+    reports no positions.
+    """
+    remote = remote_of(connection)
+    scheme, _, value = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        username, secret = parse_basic(value)
+        principal = await services.auth.authenticate_basic(username, secret, remote)
+    else:
+        token = params.get("token") or params.get("access_token") or device_id
+        secret = value.strip() if scheme.lower() == "bearer" else token
+        if not secret:
+            raise AuthError("no credential: give the app the device's token")
+        principal = await services.auth.authenticate_bearer(secret, remote)
+    services.policy.allow(principal, Action.REPORT_OWN)
+    return principal, secret
+
+
+def take_in(ingest: Ingest, principal: Principal, door: str, decoded: Decoded) -> frozenset[Commit]:
+    """Append the positions and quarantine the rest; nothing may be acknowledged before `durable` of these.
+
+    Raises what `Ingest.submit` raises at once; then nothing may be acknowledged at all.
+    """
+    positions = [one for one in decoded if isinstance(one, Position)]
+    commits = [ingest.submit(principal, positions)] if positions else []
+    commits += [
+        ingest.quarantine(principal, door, one.payload, one.reason, one.detail, one.rider_id)
+        for one in decoded
+        if isinstance(one, Unreadable)
+    ]
+    return frozenset(commits)
+
+
+async def durable(commits: Iterable[Commit]) -> None:
+    """Return when all are done; raises what the first one that failed raised.
+
+    A future of the log is shared by everybody in the same commit. Awaiting it directly would cancel it
+    for all of them when this request is cancelled; `asyncio.wait` leaves it alone.
+    """
+    waiting = set(commits)
+    if not waiting:
+        return
+    done, _ = await asyncio.wait(waiting)
+    problems = [problem for future in done if (problem := future.exception()) is not None]
+    if problems:
+        raise problems[0]
