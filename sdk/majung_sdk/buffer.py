@@ -111,7 +111,12 @@ class Buffer:
 
     async def adopt(self, rider_ids: Sequence[str]) -> list[Session]:
         """The session of each rider, made where there is none, and what is still held of it."""
-        return await self._ask(lambda db: [_adopt(db, rider_id) for rider_id in rider_ids])
+
+        def question(db: sqlite3.Connection) -> list[Session]:
+            db.execute("BEGIN IMMEDIATE")
+            return [_adopt(db, rider_id) for rider_id in rider_ids]
+
+        return await self._ask(question)
 
     def put(self, key: int, seq: int, payload: bytes, saved: Saved) -> None:
         """Write one position; `saved(seq, payload)` is called when it is on disk. Raises `BufferFull`."""
@@ -152,6 +157,8 @@ class Buffer:
 
         def job() -> None:
             assert self._db is not None
+            if not answer.set_running_or_notify_cancel():
+                return  # whoever asked has gone
             try:
                 with self._db:
                     result = question(self._db)

@@ -21,6 +21,8 @@ from majung_sdk.totals import Totals
 
 Token = str | Callable[[], str]
 
+_OFFLINE = Problem("CANCELLED", "there is no reception")
+
 
 class Source(Protocol):
     """Where an uplink's positions lie until they are acknowledged."""
@@ -107,6 +109,7 @@ class Uplink:
             self._kick.set()
             self._moved.set()
             if not value and self._call is not None:
+                self._cut = _OFFLINE
                 self._call.cancel()
 
     def start(self) -> None:
@@ -170,15 +173,24 @@ class Uplink:
             acked_before = self._acked
             problem = await self._one_call()
             self._put_back()
-            if not self._online:
+            if problem is _OFFLINE:
                 continue
             self._totals.failed_calls += 1
             self._failures = 1 if self._acked > acked_before else self._failures + 1
-            if self._on_problem is not None:
-                self._on_problem(problem)
+            self._tell(problem)
             if problem.code == "UNAVAILABLE":
                 await self._connection.failed(self._generation)
             await self._pause(self._retry.pause_s(self._failures, problem.permanent))
+
+    def _tell(self, problem: Problem) -> None:
+        if self._on_problem is None:
+            return
+        try:
+            self._on_problem(problem)
+        except Exception as error:  # the app's own code must not stop the stream
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "on_problem failed", "exception": error}
+            )
 
     async def _pause(self, seconds: float) -> None:
         self._kick.clear()
@@ -200,6 +212,8 @@ class Uplink:
         sender = asyncio.create_task(self._send(call), name="majung-sender")
         try:
             return await self._listen(call)
+        except Exception as error:  # of `on_acked`, or bytes that are no StreamAck
+            return Problem("INTERNAL", repr(error))
         finally:
             self._call = None
             self._totals.connected -= self.connected
@@ -211,7 +225,9 @@ class Uplink:
     async def _send(self, call: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
         try:
             while True:
-                room = self._window - len(self._sent)
+                # One position until the first acknowledgement: a server that refuses costs no more, and
+                # its reason is read (gRPC hides the status of a call behind a write that comes too late).
+                room = (self._window if self.connected else 1) - len(self._sent)
                 if room <= 0 or not len(self._pending):
                     self._moved.clear()
                     await self._moved.wait()
@@ -233,6 +249,8 @@ class Uplink:
     async def _payloads(self, first: int, last: int) -> Sequence[tuple[int, bytes]]:
         fresh = self._fresh
         if first not in fresh:
+            for seq in range(first, last + 1):
+                fresh.pop(seq, None)
             return await self._source.page(first, last)
         payloads: list[tuple[int, bytes]] = []
         for seq in range(first, last + 1):
@@ -248,8 +266,7 @@ class Uplink:
             while (raw := await call.read()) is not grpc.aio.EOF:
                 self._acknowledged(decode_ack(raw))
         except grpc.aio.AioRpcError as error:
-            code = error.code().name
-            return self._cut or Problem(code, error.details() or "", is_refusal(code))
+            return self._cut or _problem(error)
         except asyncio.CancelledError:
             # A call that was cancelled here raises the same as a task that is cancelled.
             task = asyncio.current_task()
@@ -294,3 +311,10 @@ class Uplink:
         self._taken = (1, 0)
         self._sent.clear()
         self._sent_set.clear()
+
+
+def _problem(error: grpc.aio.AioRpcError) -> Problem:
+    code, detail = error.code().name, error.details() or ""
+    if detail == "Internal error from Core":  # what grpc.aio says when a write met a call that had ended
+        code, detail = "UNAVAILABLE", "the connection broke"
+    return Problem(code, detail, is_refusal(code))
