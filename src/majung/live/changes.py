@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from majung.positions.boxes import DEEPEST, Box, cell_count, cell_of, cells_of, key_of
+from majung.positions.boxes import DEEPEST, cell_count, cell_of, cells_of, key_of
+from majung.positions.geodesy import Box
 
 POSITION, GONE, EVENT = 0, 1, 2
 NOWHERE = float("nan")

@@ -17,16 +17,16 @@ from majung.live import messages
 from majung.live.changes import EVENT, GONE, NOWHERE, POSITION, Change, Ring
 from majung.live.messages import Subscribe
 from majung.live.relay import Relay
-from majung.live.viewer import Area, See, Subscription, Viewer, Visible
+from majung.live.viewer import See, Viewer, Visible
+from majung.live.watch import RESUME, Area, Subscription, Watch
 from majung.ports import Fanout, LiveStore, Overloaded
-from majung.positions.boxes import Box, BoxIndex, cell_of
 from majung.positions.model import LivePosition
 from majung.positions.triggers import RiderEvent
 from majung.settings import LiveSettings
 
 MAX_SUBSCRIPTIONS = 32
 MAX_RIDERS = 1_000
-MAX_SNAPSHOT = 20_000
+MAX_SNAPSHOT = 100_000
 SWEEP_EVERY_S = 0.5
 SLOW_AFTER_S = 30.0
 
@@ -53,21 +53,25 @@ class Hub:
         self._flush_every_s = settings.flush_every.total_seconds()
         self._ring = Ring(settings.resume_bytes, settings.resume_for.total_seconds(), self.offset)
         self._newest: dict[str, Change] = {}
-        self._by_rider: dict[str, dict[Subscription, None]] = {}
-        self._by_fence: dict[str, dict[Subscription, None]] = {}
-        self._areas: BoxIndex[Subscription] = BoxIndex()
+        self._watch = Watch()
         self._viewers: dict[Viewer, None] = {}
         self._later: list[Viewer] = []
+        self._closing = False
 
     @property
     def viewers(self) -> int:
         """Open streams."""
         return len(self._viewers)
 
-    @property
-    def ring_bytes(self) -> int:
-        """Memory held so that viewers can resume."""
-        return self._ring.bytes
+    def counters(self) -> dict[str, int]:
+        """For metrics, by name."""
+        return {
+            "sent": self.sent,
+            "coalesced": self.coalesced,
+            "resyncs": self.resyncs,
+            "closed_slow": self.closed_slow,
+            "relay_dropped": self._relay.dropped,
+        }
 
     # ------------------------------------------------------------------------------- publishing
 
@@ -94,15 +98,14 @@ class Hub:
     def apply(self, positions: Sequence[LivePosition], bodies: Sequence[bytes]) -> None:
         """Positions, from here or another server, with their JSON."""
         now_s = self.monotonic_s()
-        newest, ring, by_rider = self._newest, self._ring, self._by_rider
+        newest, ring = self._newest, self._ring
         for position, body in zip(positions, bodies, strict=True):
-            rider_id = position.rider_id
-            was = newest.get(rider_id)
+            was = newest.get(position.rider_id)
             self.offset += 1
             change = Change(
                 self.offset,
                 POSITION,
-                rider_id,
+                position.rider_id,
                 body,
                 position.latitude,
                 position.longitude,
@@ -110,11 +113,9 @@ class Hub:
                 NOWHERE if was is None else was.longitude,
                 now_s,
             )
-            newest[rider_id] = change
+            newest[position.rider_id] = change
             ring.add(change)
-            self._tell_areas(change)
-            for subscription in by_rider.get(rider_id, ()):
-                subscription.viewer.put(rider_id, change)
+            self._watch.tell(change)
         self._trim(now_s)
 
     def apply_gone(self, rider_ids: Iterable[str]) -> None:
@@ -127,9 +128,7 @@ class Hub:
             change = Change(self.offset, GONE, rider_id, b"", NOWHERE, NOWHERE, *at, now_s)
             self._newest[rider_id] = change
             self._ring.add(change)
-            for subscription in self._watching(*at):
-                subscription.viewer.put(rider_id, change)
-            for subscription in self._by_rider.get(rider_id, ()):
+            for subscription in (*self._watch.at(*at), *self._watch.of_rider(rider_id)):
                 subscription.viewer.put(rider_id, change)
         self._trim(now_s)
 
@@ -143,40 +142,14 @@ class Hub:
                 self.offset, EVENT, event.rider_id, body, *place, NOWHERE, NOWHERE, now_s, event.fence_id
             )
             self._ring.add(change)
-            viewers = {s.viewer: None for s in self._by_rider.get(event.rider_id, ())}
-            viewers |= {s.viewer: None for s in self._by_fence.get(event.fence_id, ())}
-            viewers |= {s.viewer: None for s in self._watching(*place)}
+            watch = self._watch
+            concerned = (
+                *watch.of_rider(event.rider_id), *watch.of_fence(event.fence_id), *watch.at(*place)
+            )  # fmt: skip
+            viewers = {subscription.viewer: None for subscription in concerned}
             for viewer in viewers:
                 viewer.put_event(change)
         self._trim(now_s)
-
-    def _watching(self, latitude: float, longitude: float) -> list[Subscription]:
-        """Subscriptions to an area or fence that the point lies in."""
-        if latitude != latitude:
-            return []
-        candidates = self._areas.at(latitude, longitude)
-        return [s for s in candidates if s.area is not None and s.area.contains(latitude, longitude)]
-
-    def _tell_areas(self, change: Change) -> None:
-        """Who has the rider in view gets it; who had it in view is told that it left."""
-        if not len(self._areas):
-            return
-        rider_id, here = change.rider_id, (change.latitude, change.longitude)
-        was = (change.was_latitude, change.was_longitude)
-        known = was[0] == was[0]
-        inside: list[Subscription] = []
-        candidates = self._areas.at(*here)
-        if known and cell_of(*was) != cell_of(*here):
-            candidates += self._areas.at(*was)
-        for subscription in candidates:
-            area = subscription.area
-            assert area is not None
-            if area.contains(*here):
-                inside.append(subscription)
-            elif known and area.contains(*was):
-                subscription.viewer.put(rider_id, None)
-        for subscription in inside:  # last: a viewer may watch both areas
-            subscription.viewer.put(rider_id, change)
 
     def _trim(self, now_s: float) -> None:
         for change in self._ring.trim(now_s):
@@ -190,25 +163,31 @@ class Hub:
 
         Raises Overloaded past `live.max_viewers`, AuthError when the token has expired.
         """
+        if self._closing:
+            raise Overloaded("the server restarts")
         if len(self._viewers) >= self._max_viewers:
             raise Overloaded(f"there are {self._max_viewers} viewers already")
         viewer = Viewer(self, principal, see, await see())
         self._viewers[viewer] = None
         return viewer
 
-    def close(self, viewer: Viewer) -> None:
+    def leave(self, viewer: Viewer) -> None:
         """The viewer is gone; forget it. May be called twice."""
         for name in list(viewer.subscriptions):
             self.unsubscribe(viewer, name)
         viewer.close(1000, "closed")
         self._viewers.pop(viewer, None)
 
-    def subscribe(
-        self, viewer: Viewer, wish: Subscribe, area: Area | None = None, box: Box | None = None
-    ) -> None:
+    def close(self) -> None:
+        """The server stops: every stream ends, so that its viewer comes back to the next one."""
+        self._closing = True
+        for viewer in list(self._viewers):
+            viewer.close(1012, "the server restarts")
+
+    def subscribe(self, viewer: Viewer, wish: Subscribe, fence: Area | None = None) -> None:
         """Watch. The snapshot (or what was missed) comes with the next `take`.
 
-        `area` and `box` are the shape of a wish by fence. A name that is in use is replaced. Raises
+        `fence` is the shape of the fence that the wish names. A name that is in use is replaced. Raises
         ValueError past a limit, Forbidden when a named rider may not be seen.
         """
         messages.check_subscribe(wish)
@@ -220,74 +199,52 @@ class Hub:
         if wish.id not in viewer.subscriptions and len(viewer.subscriptions) >= MAX_SUBSCRIPTIONS:
             raise ValueError(f"a viewer has at most {MAX_SUBSCRIPTIONS} subscriptions")
         self.unsubscribe(viewer, wish.id)
-        if wish.area is not None:
-            area = box = wish.area
-        subscription = Subscription(viewer, wish.id, riders, area, box, wish.fence or "")
-        viewer.subscriptions[wish.id] = subscription
-        self._index(subscription)
-        self._begin(subscription, wish)
-
-    def _begin(self, subscription: Subscription, wish: Subscribe) -> None:
-        viewer = subscription.viewer
-        after = wish.offset
-        if wish.epoch == viewer.epoch.decode() and self._ring.floor <= after <= self.offset and after > 0:
-            subscription.state = "live"
-            viewer.joined(after)
-            viewer.notice(messages.resumed(wish.id, viewer.epoch, after))
-            for rider_id, change in self._missed(subscription, after):
-                viewer.put(rider_id, change)
-            for change in self._missed_events(subscription, after):
-                viewer.put_event(change)
-            return
-        if wish.epoch:
-            subscription.state = "resync"
+        subscription = Subscription(viewer, wish.id, riders, wish.area or fence, wish.fence or "")
+        if wish.epoch == viewer.epoch.decode() and wish.offset > 0 and self.reaches(wish.offset):
+            subscription.state, subscription.after = RESUME, wish.offset
+            viewer.notice(messages.resumed(wish.id, viewer.epoch, wish.offset))
+        elif wish.epoch:
+            subscription.resync = True
             self.resyncs += 1
-        viewer.joined(None)
+        self._add(subscription)
+
+    def _add(self, subscription: Subscription) -> None:
+        subscription.viewer.subscriptions[subscription.name] = subscription
+        self._watch.add(subscription)
+        subscription.viewer.wake()
 
     def unsubscribe(self, viewer: Viewer, name: str) -> None:
         """Stop watching; unknown names are ignored."""
         subscription = viewer.subscriptions.pop(name, None)
-        if subscription is None:
-            return
-        if subscription.box is not None:
-            self._areas.remove(subscription)
-        keyed = [(self._by_rider, rider_id) for rider_id in subscription.riders]
-        keyed += [(self._by_fence, subscription.fence_id)] if subscription.fence_id else []
-        for index, key in keyed:
-            del index[key][subscription]
-            if not index[key]:
-                del index[key]
+        if subscription is not None:
+            self._watch.remove(subscription)
 
-    def _index(self, subscription: Subscription) -> None:
-        for rider_id in subscription.riders:
-            self._by_rider.setdefault(rider_id, {})[subscription] = None
-        if subscription.box is not None:
-            self._areas.add(subscription, subscription.box)
-        if subscription.fence_id:
-            self._by_fence.setdefault(subscription.fence_id, {})[subscription] = None
-
-    def fence_changed(self, fence_id: str, area: Area | None, box: Box | None) -> None:
+    def fence_changed(self, fence_id: str, shape: Area | None) -> None:
         """A fence has a new shape (its viewers get a snapshot), or (None) is deleted (they are told)."""
-        for subscription in list(self._by_fence.get(fence_id, ())):
-            viewer = subscription.viewer
-            self.unsubscribe(viewer, subscription.name)
-            if area is None or box is None:
-                viewer.notice(messages.error(404, "Not Found", f"fence {fence_id} was deleted"))
+        for subscription in self._watch.of_fence(fence_id):
+            viewer, name = subscription.viewer, subscription.name
+            self.unsubscribe(viewer, name)
+            if shape is None:
+                viewer.notice(messages.error(404, "Not found", f"fence {fence_id} was deleted", "not-found"))
                 continue
-            renewed = Subscription(viewer, subscription.name, area=area, box=box, fence_id=fence_id)
-            renewed.state = "resync"
-            viewer.subscriptions[renewed.name] = renewed
-            self._index(renewed)
-            viewer.joined(None)
+            renewed = Subscription(viewer, name, frozenset(), shape, fence_id)
+            renewed.resync = True
+            self.resyncs += 1
+            self._add(renewed)
 
     # ------------------------------------------------------------------------ snapshot and resume
 
     async def find(self, subscription: Subscription) -> list[LivePosition]:
-        """What the LiveStore knows of those watched."""
-        if subscription.box is None:
-            return [p for p in await self._live.get(list(subscription.riders)) if p is not None]
-        box = subscription.box
-        return await self._live.in_area(box.south, box.west, box.north, box.east, MAX_SNAPSHOT)
+        """What the LiveStore knows of those watched. Raises PortError."""
+        box, visible = subscription.box, subscription.viewer.visible
+        if box is None or visible is not None:
+            ids = subscription.riders if box is None or visible is None else visible
+            return [position for position in await self._live.get(list(ids)) if position is not None]
+        found = await self._live.in_area(box.south, box.west, box.north, box.east, MAX_SNAPSHOT)
+        if len(found) == MAX_SNAPSHOT:
+            detail = f"more than {MAX_SNAPSHOT} riders are in this area; the others show up as they move"
+            subscription.viewer.notice(messages.error(413, "Large area", detail, "large-area"))
+        return found
 
     def overlay(self, subscription: Subscription, found: Iterable[LivePosition]) -> list[Change]:
         """A snapshot that belongs to exactly this offset.
@@ -316,8 +273,12 @@ class Hub:
         self._newest[position.rider_id] = change
         return change
 
-    def _missed(self, subscription: Subscription, after: int) -> list[tuple[str, Change | None]]:
-        """What changed after that offset: the newest of each rider, or that it left or is gone."""
+    def reaches(self, after: int) -> bool:
+        """Whether everything after that offset is still held."""
+        return self._ring.floor <= after <= self.offset
+
+    def missed(self, subscription: Subscription, after: int) -> list[tuple[str, Change | None]]:
+        """What changed after that offset: the newest of each rider, or that it is gone, or left (None)."""
         newest, area = self._newest, subscription.area
         if area is None or subscription.box is None:
             known = [newest[rider_id] for rider_id in subscription.riders if rider_id in newest]
@@ -328,14 +289,15 @@ class Hub:
                 first[change.rider_id] = change
         missed: list[tuple[str, Change | None]] = []
         for rider_id, change in first.items():
-            now = newest.get(rider_id, change)
+            now = newest[rider_id]
             if now.kind == POSITION and area.contains(now.latitude, now.longitude):
                 missed.append((rider_id, now))
             elif area.contains(change.was_latitude, change.was_longitude):
                 missed.append((rider_id, now if now.kind == GONE else None))
         return missed
 
-    def _missed_events(self, subscription: Subscription, after: int) -> list[Change]:
+    def missed_events(self, subscription: Subscription, after: int) -> list[Change]:
+        """Events after that offset that concern it, oldest first."""
         area, riders, fence_id = subscription.area, subscription.riders, subscription.fence_id
         return [
             change
@@ -364,7 +326,8 @@ class Hub:
         """Wake everybody whose pause is over."""
         waiting, self._later = self._later, []
         for viewer in waiting:
-            viewer.wake()
+            if viewer.dirty:
+                viewer.wake()
 
     async def sweep(self) -> None:
         """Once every half second: who may still watch, who does not read, who heard nothing for long."""

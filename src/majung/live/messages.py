@@ -3,17 +3,48 @@
 Positions come in as bytes that were encoded once and are only joined here.
 """
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from majung.live.changes import Change
-from majung.positions.boxes import Box
+from majung.positions.geodesy import Box
 
 MAX_MESSAGE_BYTES = 65_536
 MAX_NAME_CHARS = 64
 
 _json = msgspec.json.Encoder().encode
+
+
+class Viewport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An area that a viewer looks at, in degrees, edges included. `west > east` crosses the antimeridian."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+    def contains(self, latitude: float, longitude: float) -> bool:
+        """Whether the point lies in it."""
+        if not self.south <= latitude <= self.north:
+            return False
+        if self.west <= self.east:
+            return self.west <= longitude <= self.east
+        return longitude >= self.west or longitude <= self.east
+
+    def check(self) -> None:
+        """Raises ValueError when this is no area on Earth."""
+        if not all(math.isfinite(edge) for edge in (self.south, self.west, self.north, self.east)):
+            raise ValueError("the edges of an area must be finite numbers")
+        if not -90 <= self.south <= self.north <= 90:
+            raise ValueError("an area needs -90 <= south <= north <= 90")
+        if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
+            raise ValueError("an area needs west and east within -180…180")
+
+    def box(self) -> Box:
+        """The same as a plain box."""
+        return Box(self.south, self.west, self.north, self.east)
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,7 +55,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     riders: list[str] | None = None
-    area: Box | None = None
+    area: Viewport | None = None
     fence: str | None = None
     epoch: str = ""
     offset: int = 0

@@ -1,44 +1,30 @@
-"""One viewer: what it watches, what waits for it, and the frames made of that when its socket is ready.
+"""One viewer: what it watches, what waits for it, and what is sent when its socket is ready.
 
-The mailbox holds one entry for each rider, the newest, and events in order; its bytes are bounded. The
-door calls `take` again only when the socket has taken what `take` gave before, so a slow viewer gets
+The mailbox holds one entry for each rider, the newest, and events in order. Its bytes are bounded: past
+the bound it is thrown away, and what was missed is gathered from the hub's ring when the socket is ready
+again. The door calls `take` only when the socket has taken what `take` gave before, so a slow viewer gets
 fewer frames, each as fresh as the moment it is made.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 from majung.auth.model import Principal
-from majung.live import messages
-from majung.live.changes import EVENT, GONE, POSITION, Change
-from majung.positions.boxes import Box
+from majung.live import frames, messages
+from majung.live.changes import GONE, POSITION, Change
+from majung.live.frames import Frame, Mailbox, Piece
+from majung.live.watch import LIVE, NEW, RESUME, Subscription
+from majung.positions.model import LivePosition
 
 if TYPE_CHECKING:
     from majung.live.hub import Hub
 
-ENTRY_BYTES = 100  # of a mailbox entry beside the body, which is shared
-PART_BYTES = 65_536  # a frame is cut at about this size
+ENTRY_BYTES = 100  # of a mailbox entry; the body of a position is the hub's newest, and costs nothing here
 MAX_NOTICES = 64
 
 Visible = frozenset[str] | None
 See = Callable[[], Awaitable[Visible]]
-
-
-class Area(Protocol):
-    """Where a subscription looks: a box, or the shape of a fence."""
-
-    def contains(self, latitude: float, longitude: float) -> bool:
-        """Whether the point lies in it, edges included."""
-        ...
-
-
-class Frame(NamedTuple):
-    """One message for the socket, and the offset that it brings the viewer to (0: not resumable yet)."""
-
-    body: bytes
-    offset: int
 
 
 class ViewerClosed(Exception):
@@ -49,36 +35,13 @@ class ViewerClosed(Exception):
         self.code = code
 
 
-class Subscription:
-    """One thing that one viewer watches. `box` encloses `area`."""
-
-    __slots__ = ("area", "box", "fence_id", "name", "riders", "state", "viewer")
-
-    def __init__(
-        self,
-        viewer: "Viewer",
-        name: str,
-        riders: frozenset[str] = frozenset(),
-        area: Area | None = None,
-        box: Box | None = None,
-        fence_id: str = "",
-    ) -> None:
-        self.viewer = viewer
-        self.name = name
-        self.riders = riders
-        self.area = area
-        self.box = box
-        self.fence_id = fence_id
-        self.state = "new"  # "new" and "resync" wait for a snapshot, "live" has it
-
-
 class Viewer:
-    """Made by `Hub.open`, ended by `Hub.close`. One task calls `take`, any code on the loop the rest."""
+    """Made by `Hub.open`, ended by `Hub.leave`. One task calls `take`; any code on the loop the rest."""
 
     __slots__ = (
-        "_closed", "_due", "_events", "_notices", "_ping", "_safe", "_waiter", "abort", "box", "bytes",
-        "dirty", "epoch", "flushed_s", "hub", "keep_alive_s", "principal", "see", "sending_since_s", "stale",
-        "subscriptions", "visible",
+        "_box", "_closed", "_due", "_events", "_notices", "_ping", "_sent", "_stale", "_waiter", "abort",
+        "bytes", "dirty", "epoch", "flushed_s", "hub", "keep_alive_s", "principal", "see",
+        "sending_since_s", "subscriptions", "visible",
     )  # fmt: skip
 
     def __init__(self, hub: "Hub", principal: Principal, see: See, visible: Visible) -> None:
@@ -88,19 +51,17 @@ class Viewer:
         self.visible = visible
         self.epoch = hub.epoch_for(visible)
         self.subscriptions: dict[str, Subscription] = {}
-        self.box: dict[str, Change | None] = {}  # None: left the area
         self.bytes = 0
-        self.dirty = False
-        self.stale = False  # the mailbox overflowed: nothing more is collected until the snapshot
+        self.dirty = False  # the hub knows that something waits
         self.flushed_s = float("-inf")
         self.sending_since_s: float | None = None
         self.keep_alive_s = float("inf")
-        self.abort: Callable[[], object] = lambda: (
-            None
-        )  # set by the door: stop sending, whatever it waits for
+        self.abort: Callable[[], object] = lambda: None  # set by the door: stop, whatever you wait for
+        self._box: Mailbox = {}
         self._events: list[Change] = []
         self._notices: list[bytes] = []
-        self._safe: int | None = None  # everything up to this offset was sent; None: nothing watched yet
+        self._stale = False  # the mailbox overflowed: nothing is collected until the next take
+        self._sent = hub.offset  # LIVE subscriptions were given everything up to here
         self._ping = False
         self._due = False
         self._waiter: asyncio.Future[None] | None = None
@@ -110,53 +71,54 @@ class Viewer:
 
     def put(self, rider_id: str, change: Change | None) -> None:
         """A rider's newest position or departure (None: it left the area). Newest wins."""
-        if self.stale or (self.visible is not None and rider_id not in self.visible):
+        if self._stale or (self.visible is not None and rider_id not in self.visible):
             return
-        box = self.box
-        size = ENTRY_BYTES if change is None else ENTRY_BYTES + len(change.body)
-        if rider_id in box:
-            old = box[rider_id]
-            size -= ENTRY_BYTES if old is None else ENTRY_BYTES + len(old.body)
-            if old is not change:
+        if rider_id in self._box:
+            if self._box[rider_id] is not change:
                 self.hub.coalesced += 1
-        box[rider_id] = change
-        self._grow(size)
+            self._box[rider_id] = change
+            return
+        self._box[rider_id] = change
+        self._grow(ENTRY_BYTES)
 
     def put_event(self, change: Change) -> None:
         """An event: kept in order, never replaced."""
-        if self.stale or (self.visible is not None and change.rider_id not in self.visible):
+        if self._stale or (self.visible is not None and change.rider_id not in self.visible):
             return
         self._events.append(change)
         self._grow(ENTRY_BYTES + len(change.body))
 
     def notice(self, body: bytes) -> None:
-        """A message outside the order of changes (an error, for one). Too many unread ones end the stream."""
+        """A message beside the changes (an error, for one). Too many unread ones end the stream."""
         self._notices.append(body)
         if len(self._notices) > MAX_NOTICES:
-            self.close(1008, "too many errors")
+            self.close(1008, "too many unread answers")
         self.wake()
 
     def _grow(self, size: int) -> None:
         self.bytes += size
         self.hub.bytes_pending += size
         if self.bytes > self.hub.buffer_bytes:
-            self.resync()
-        elif not self.dirty:
+            self._clear()
+            self._stale = True
+        if not self.dirty:
             self.hub.mark(self)
 
     def resync(self) -> None:
         """Throw away what waits; every subscription starts again with a snapshot."""
         self._clear()
-        self.stale = True
         for subscription in self.subscriptions.values():
-            if subscription.state == "live":
-                subscription.state = "resync"
-                self.hub.resyncs += 1
-        if not self.dirty:
-            self.hub.mark(self)
+            self._restart(subscription)
+        self.wake()
+
+    def _restart(self, subscription: Subscription) -> None:
+        if subscription.state != NEW:
+            subscription.state = NEW
+            subscription.resync = True
+            self.hub.resyncs += 1
 
     def restrict(self, visible: Visible) -> None:
-        """The rights of the caller changed: what may no longer be seen is gone with the next snapshot."""
+        """The rights of the caller changed: what may no longer be seen goes with the next snapshot."""
         self.visible = visible
         self.epoch = self.hub.epoch_for(visible)
         self.resync()
@@ -171,21 +133,8 @@ class Viewer:
     def _clear(self) -> None:
         self.hub.bytes_pending -= self.bytes
         self.bytes = 0
-        self.box = {}
+        self._box = {}
         self._events = []
-
-    def joined(self, after: int | None) -> None:
-        """A subscription was added: resumed after that offset, or (None) about to get a snapshot."""
-        if after is None:
-            self._safe = 0
-            self.wake()
-        else:
-            self._safe = after if self._safe is None else min(self._safe, after)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the stream is over."""
-        return self._closed is not None
 
     # ------------------------------------------------------------------------------- what goes out
 
@@ -212,101 +161,89 @@ class Viewer:
         self._due = False
         if self._closed is not None:
             raise self._closed
-        self.stale = False
-        wanting = [s for s in self.subscriptions.values() if s.state != "live"]
-        found = [(s, await self.hub.find(s)) for s in wanting]
-        # From here to the end nothing is awaited: snapshots, mailbox and offset belong together.
-        self.dirty = False
-        self.flushed_s = self.sending_since_s = self.hub.monotonic_s()
-        safe = self._safe or 0
-        pieces = self._notice_pieces()
-        for subscription, riders in found:
-            if self.subscriptions.get(subscription.name) is subscription:
-                pieces += self._snapshot_pieces(subscription, self.hub.overlay(subscription, riders))
-        pieces += self._mailbox_pieces()
-        if self._ping and not pieces:
-            pieces.append(_plain(b""))
-        self._ping = False
-        # Stale: the mailbox overflowed while the LiveStore was asked. What was found is better than
-        # nothing, but it is not complete, so it must not be resumed from, and is done again.
-        complete = not self.stale and all(s.state == "live" for s in self.subscriptions.values())
-        self._due = not complete or self._closed is not None
-        final = self.hub.offset if complete else safe
-        if self.subscriptions:
-            self._safe = final
-        return self._frames(pieces, safe, final)
+        found: list[tuple[Subscription, list[LivePosition]]] = []
+        for subscription in [s for s in self.subscriptions.values() if s.state == NEW]:
+            subscription.after = self.hub.offset
+            found.append((subscription, await self.hub.find(subscription)))
+        # Nothing is awaited from here: snapshots, mailbox and offset belong to one moment.
+        return self._compose(found)
 
-    def _frames(self, pieces: "Sequence[_Piece]", safe: int, final: int) -> Iterator[Frame]:
-        epoch = self.epoch
-        for number, piece in enumerate(pieces, 1):
-            offset = final if number == len(pieces) else safe
-            yield Frame(piece(epoch, offset), offset)
-
-    def _notice_pieces(self) -> "list[_Piece]":
-        bodies, self._notices = self._notices, []
-        return [_plain(body) for body in bodies]
-
-    def _snapshot_pieces(self, subscription: Subscription, changes: list[Change]) -> "list[_Piece]":
-        pieces: list[_Piece] = []
-        if subscription.state == "resync":
-            pieces.append(_plain(messages.resync(subscription.name)))
-        subscription.state = "resync" if self.stale else "live"
-        self.hub.sent += len(changes)
-        parts = _parts(changes)
-        pieces.append(_snapshot(subscription.name, parts[0]))
-        return pieces + [_positions(part) for part in parts[1:]]
-
-    def _mailbox_pieces(self) -> "list[_Piece]":
-        box, events = self.box, self._events
-        if not box and not events:
-            return []
-        self._clear()
-        newest = [change for change in box.values() if change is not None and change.kind == POSITION]
-        pieces: list[_Piece] = [_positions(part) for part in _parts(newest)] if newest else []
-        if len(newest) < len(box):
-            left = [rider_id for rider_id, change in box.items() if change is None]
-            offline = [
-                rider_id for rider_id, change in box.items() if change is not None and change.kind == GONE
-            ]
-            pieces += [_gone(*both) for both in (("left", left), ("offline", offline)) if both[1]]
-        pieces += [_event(change) for change in events if change.kind == EVENT]
+    def _compose(self, found: list[tuple[Subscription, list[LivePosition]]]) -> Iterable[Frame]:
+        before = self._resumable()
+        pieces: list[Piece] = [frames.plain(body) for body in self._notices]
+        self._notices = []
+        shown: set[str] = set()
+        for subscription, positions in found:
+            if self.subscriptions.get(subscription.name) is subscription and subscription.state == NEW:
+                changes = self.hub.overlay(subscription, positions)
+                shown.update(change.rider_id for change in changes)
+                if subscription.resync:
+                    pieces.append(frames.plain(messages.resync(subscription.name)))
+                pieces += frames.snapshot(subscription.name, changes)
+                self.hub.sent += len(changes)
+        box, events = self._collect(found)
+        for rider_id in [r for r in shown if r in box and box[r] is None]:
+            del box[rider_id]  # it left one area, and is in the snapshot of another
+        waiting = frames.mailbox(box, events)
         self.hub.sent += len(box) + len(events)
-        return pieces
+        if found and not waiting and len(self.subscriptions) > 1:
+            waiting = [frames.nothing()]  # a snapshot's offset is read as that subscription's alone
+        pieces += waiting
+        if self._ping and not pieces:
+            pieces.append(frames.plain(b""))
+        self._ping = self.dirty = False
+        self.flushed_s = self.sending_since_s = self.hub.monotonic_s()
+        self._sent = self.hub.offset
+        self._due = self._closed is not None or any(s.state == NEW for s in self.subscriptions.values())
+        return frames.render(pieces, self.epoch, before, self._resumable())
 
+    def _resumable(self) -> int:
+        """The offset that this viewer may come back with after what was sent so far; 0: with none.
 
-_Piece = Callable[[bytes, int], bytes]
+        While a subscription has had no snapshot, there is none that would be right for all of them.
+        """
+        after = self._sent
+        for subscription in self.subscriptions.values():
+            if subscription.state == NEW:
+                return 0
+            if subscription.state == RESUME:
+                after = min(after, subscription.after)
+        return after
 
+    def _collect(self, found: list[tuple[Subscription, list[LivePosition]]]) -> tuple[Mailbox, list[Change]]:
+        """Empty the mailbox; add what subscriptions missed that resume, or all of them when it overflowed."""
+        box, events, stale = self._box, self._events, self._stale
+        self._clear()
+        self._stale = False
+        snapshots = {subscription for subscription, _ in found}
+        missed_events: dict[int, Change] = {}
+        for subscription in self.subscriptions.values():
+            asked = subscription.state == NEW
+            if asked and subscription not in snapshots:
+                continue  # subscribed while the LiveStore was asked for another: its turn is the next take
+            if stale or subscription.state == RESUME:
+                after = self._sent if subscription.state == LIVE else subscription.after
+                if not self.hub.reaches(after):
+                    self._restart(subscription)
+                    continue
+                self._merge(box, self.hub.missed(subscription, after))
+                missed_events |= {
+                    change.offset: change for change in self.hub.missed_events(subscription, after)
+                }
+            subscription.state = LIVE
+            subscription.resync = False
+        if missed_events:
+            missed_events |= {change.offset: change for change in events}
+            events = [missed_events[offset] for offset in sorted(missed_events)]
+        if self.visible is not None:
+            events = [change for change in events if change.rider_id in self.visible]
+        return box, events
 
-def _plain(body: bytes) -> _Piece:
-    return lambda _epoch, _offset: body
-
-
-def _snapshot(name: str, changes: list[Change]) -> _Piece:
-    return lambda epoch, offset: messages.positions(messages.snapshot_head(name, epoch, offset), changes)
-
-
-def _positions(changes: list[Change]) -> _Piece:
-    return lambda epoch, offset: messages.positions(messages.positions_head(epoch, offset), changes)
-
-
-def _gone(reason: str, rider_ids: list[str]) -> _Piece:
-    return lambda _epoch, offset: messages.gone(reason, rider_ids, offset)
-
-
-def _event(change: Change) -> _Piece:
-    return lambda _epoch, offset: messages.event(change, offset)
-
-
-def _parts(changes: list[Change]) -> list[list[Change]]:
-    """Cut into frames of about PART_BYTES; at least one, which may be empty."""
-    if len(changes) < 64:
-        return [changes]
-    parts: list[list[Change]] = [[]]
-    size = 0
-    for change in changes:
-        if size > PART_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(change)
-        size += len(change.body) + 1
-    return parts
+    def _merge(self, box: Mailbox, missed: Iterable[tuple[str, Change | None]]) -> None:
+        """A rider that any subscription shows is shown: a position counts more than "left"."""
+        for rider_id, change in missed:
+            if self.visible is not None and rider_id not in self.visible:
+                continue
+            held = box.get(rider_id)
+            if held is None or (held.kind == GONE and change is not None and change.kind == POSITION):
+                box[rider_id] = change

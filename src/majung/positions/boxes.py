@@ -9,39 +9,13 @@ import math
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-import msgspec
+from majung.positions.geodesy import Box
 
 T = TypeVar("T")
 
 DEEPEST = 14  # cells of 360 / 2**14 degrees: 0.022°, 2.4 km at the equator
 _PER_DEGREE = 2**DEEPEST / 360
 _LAST_COLUMN = 2**DEEPEST - 1
-
-
-class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Degrees, edges included. `west > east` crosses the antimeridian."""
-
-    south: float
-    west: float
-    north: float
-    east: float
-
-    def contains(self, latitude: float, longitude: float) -> bool:
-        """Whether the point lies in the box."""
-        if not self.south <= latitude <= self.north:
-            return False
-        if self.west <= self.east:
-            return self.west <= longitude <= self.east
-        return longitude >= self.west or longitude <= self.east
-
-    def check(self) -> None:
-        """Raises ValueError when this is no box on Earth."""
-        if not all(math.isfinite(edge) for edge in (self.south, self.west, self.north, self.east)):
-            raise ValueError("the edges of an area must be finite numbers")
-        if not -90 <= self.south <= self.north <= 90:
-            raise ValueError("an area needs -90 <= south <= north <= 90")
-        if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
-            raise ValueError("an area needs west and east within -180…180")
 
 
 def cell_of(latitude: float, longitude: float) -> tuple[int, int]:
