@@ -59,7 +59,7 @@ def parse(token: str) -> Secret | None:
 
 def digest(secret: str) -> str:
     """SHA-256 in hexadecimal, as it is stored."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def matches(secret: str, stored: str) -> bool:

@@ -58,6 +58,7 @@ class RateLimiter:
         full_at_s = max(self._full_at_s.get(subject, now_s), now_s)
         wait_s = full_at_s - now_s - (self._burst - min(cost, self._burst)) / self._rate_per_s
         if wait_s > 1e-9:
+            self._full_at_s.move_to_end(subject)  # who keeps knocking is not forgotten for it
             return wait_s
         self._full_at_s[subject] = full_at_s + cost / self._rate_per_s
         self._full_at_s.move_to_end(subject)
