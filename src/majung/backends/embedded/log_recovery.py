@@ -32,19 +32,26 @@ class Recovery:
         self._folder = folder
         self._damage = damage
 
-    def run(self, committed: Mapping[Stream, int]) -> Found:
-        """Load every segment and check the newest all through. Raises `StorageFull`, `PortError`."""
+    def run(self, reached: Mapping[Stream, int]) -> Found:
+        """Load every segment and check the newest all through. Raises `StorageFull`, `PortError`.
+
+        `reached` is where streams are known to have come: no new record gets an offset below that.
+        """
         found = Found([], None, {}, {})
         for path in reversed(self._files()):
             try:
-                segment = self._load(path) if found.segments else self._load_newest(path, found, committed)
+                segment = (
+                    self._load(path, found.segments[0])
+                    if found.segments
+                    else self._load_newest(path, found, reached)
+                )
             except OSError as error:
                 raise refusal(error, path) from error
             except sqlite3.Error as error:
                 raise refusal(error, path) from error
             found.segments.insert(0, segment)
             found.ends = {**segment.begins, **found.ends}
-        self._pass_committed(found, committed)
+        self._pass(found, reached)
         for topic, number in found.ends:
             found.partitions[topic] = max(found.partitions.get(topic, 0), number + 1)
         return found
@@ -61,7 +68,7 @@ class Recovery:
             newest[number] = path
         return [newest[number] for number in sorted(newest)]
 
-    def _load(self, path: Path) -> Segment:
+    def _load(self, path: Path, following: Segment) -> Segment:
         wal = _read_wal(path)
         try:
             if not wal:
@@ -73,9 +80,9 @@ class Recovery:
         except (sqlite3.Error, BadChunk) as error:
             if not _says_damage(error):
                 raise
-            return self._rebuild(path, str(error), None, None, wal)
+            return self._rebuild(path, str(error), None, following.begins, wal)
 
-    def _load_newest(self, path: Path, found: Found, committed: Mapping[Stream, int]) -> Segment:
+    def _load_newest(self, path: Path, found: Found, reached: Mapping[Stream, int]) -> Segment:
         wal = _read_wal(path)
         connection: sqlite3.Connection | None = None
         try:
@@ -92,22 +99,22 @@ class Recovery:
                 connection.close()
             if not _says_damage(error):
                 raise
-            segment = self._rebuild(path, str(error), None, None, wal)
+            segment = self._rebuild(path, str(error), None, reached, wal)
         # Nobody knows what followed the last record that was saved: never write behind it.
-        for stream, begin in segment.begins.items():
-            reached = max(segment.held_ends.get(stream, 0), begin, committed.get(stream, 0))
-            found.ends[stream] = _jumped(reached)
+        for stream in {*segment.begins, *reached}:
+            known = (ends.get(stream, 0) for ends in (segment.begins, segment.held_ends, reached))
+            found.ends[stream] = _jumped(max(known))
         return segment
 
-    def _pass_committed(self, found: Found, committed: Mapping[Stream, int]) -> None:
-        beyond = {stream: at for stream, at in committed.items() if at > found.ends.get(stream, 0)}
+    def _pass(self, found: Found, reached: Mapping[Stream, int]) -> None:
+        beyond = {stream: at for stream, at in reached.items() if at > found.ends.get(stream, 0)}
         if not beyond:
             return
         for (topic, number), at in beyond.items():
+            end = found.ends.get((topic, number), 0)
             self._damage.append(
-                f"{topic}/{number} was read up to offset {at}, but the log ends at"
-                f" {found.ends.get((topic, number), 0)}: its newest segments are missing, or older ones"
-                " were put in their place"
+                f"{topic}/{number} had come to offset {at}, but the log ends at {end}: {at - end} records are"
+                " lost; its newest file was cut short, is missing, or an older copy was put in its place"
             )
             found.ends[topic, number] = _jumped(at)
         if found.writer is not None:
@@ -128,7 +135,7 @@ class Recovery:
         path: Path,
         why: str,
         begins: Mapping[Stream, int] | None,
-        ends: Mapping[Stream, int] | None,
+        ends: Mapping[Stream, int],
         wal: bytes,
     ) -> Segment:
         number, generation = _generation(path)
@@ -137,11 +144,12 @@ class Recovery:
         _segment, connection = files.create(draft, {}, rebuilt=True)
         try:
             with closing(connection):
-                held, found_begins = _copy_intact(path, wal, connection)
-                # Rows of a bygone list of streams are noise where the caller knows better.
-                known = dict(begins) if begins is not None else found_begins
+                held, noted = _copy_intact(path, wal, connection)
+                if begins is None:
+                    first = {stream: min(chunks) for stream, chunks in held.items() if chunks}
+                    begins = {**first, **self._ends_before(path), **noted}
                 connection.execute("BEGIN")
-                files.insert_streams(connection, known)
+                files.insert_streams(connection, begins)
                 connection.execute("COMMIT")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 segment = files.load(target, connection)
@@ -158,7 +166,9 @@ class Recovery:
 def _copy_intact(
     path: Path, wal: bytes, connection: sqlite3.Connection
 ) -> tuple[dict[Stream, dict[int, tuple[int, int]]], dict[Stream, int]]:
-    """Copy what has a right checksum. Returns (end, time) of each chunk by stream and base, and begins."""
+    """Copy what has a right checksum. Returns (end, time) of each chunk by stream and base, and where the
+    file itself says that streams begin.
+    """
     held: dict[Stream, dict[int, tuple[int, int]]] = {}
     begins: dict[Stream, int] = {}
     connection.execute("BEGIN")
@@ -175,7 +185,6 @@ def _copy_intact(
                 files.insert_row(connection, row)
                 chunks[base] = (base + count, at_ms)
     for stream, chunks in held.items():
-        begins.setdefault(stream, min(chunks))
         for base in _overtaken(chunks):
             files.delete_chunk(connection, stream, base)
             del chunks[base]
@@ -202,17 +211,14 @@ def _report(
     why: str,
     segment: Segment,
     held: Mapping[Stream, Mapping[int, tuple[int, int]]],
-    ends: Mapping[Stream, int] | None,
+    ends: Mapping[Stream, int],
 ) -> str:
     saved = sum(end - base for chunks in held.values() for base, (end, _) in chunks.items())
-    reach = {**segment.held_ends, **(ends or {})}
-    span = sum(max(0, reach.get(stream, begin) - begin) for stream, begin in segment.begins.items())
-    missing = f"{max(0, span - saved)} are lost" + (
-        "" if ends else ", and those after the last one saved, if any"
-    )
+    known = {**segment.begins, **segment.held_ends}
+    span = sum(max(known[stream], ends.get(stream, 0)) - begin for stream, begin in segment.begins.items())
     return (
-        f"{path.name} is damaged ({why}): {saved} records were saved out of it, {missing}; it is kept as"
-        f" {path.name}.damaged"
+        f"{path.name} is damaged ({why}): {saved} records were saved out of it, {max(0, span - saved)} are"
+        f" lost; it is kept as {path.name}.damaged"
     )
 
 

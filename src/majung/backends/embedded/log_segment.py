@@ -266,11 +266,16 @@ def load(path: Path, connection: sqlite3.Connection) -> Segment:
         begins[found[0]] = found[1]
     segment = Segment(path, begins, rebuilt=version == _REBUILT)
     if segment.rebuilt:
-        segment.held_ends = {(row[0], row[1]): row[2] + row[3] for row in connection.execute(_HELD_ENDS)}
+        segment.held_ends = held_ends(connection)
     oldest, newest = (connection.execute(sql).fetchone() for sql in (_OLDEST, _NEWEST))
     if oldest is not None:
         segment.oldest_ms, segment.newest_ms = oldest[0], newest[0]
     return segment
+
+
+def held_ends(connection: sqlite3.Connection) -> dict[Stream, int]:
+    """The offset after the last record of each stream in this file."""
+    return {(row[0], row[1]): row[2] + row[3] for row in connection.execute(_HELD_ENDS)}
 
 
 def read(

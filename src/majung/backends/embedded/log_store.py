@@ -17,6 +17,7 @@ from pathlib import Path
 
 from majung.backends.embedded import log_segment as files
 from majung.backends.embedded.log_errors import is_damage, refusal, writer_is_usable
+from majung.backends.embedded.log_mark import Mark
 from majung.backends.embedded.log_recovery import Recovery
 from majung.backends.embedded.log_segment import BadChunk, Chunk, Record, Segment, Stream
 from majung.ports import PortError
@@ -41,6 +42,7 @@ class Store:
         self._readers: dict[Path, sqlite3.Connection] = {}
         self._writer: sqlite3.Connection | None = None
         self._written = 0
+        self._mark = Mark(folder / "reached.mark")
         self.ends: dict[Stream, int] = {}
         self.partitions: dict[str, int] = {}
 
@@ -51,8 +53,10 @@ class Store:
 
         `committed` is how far any group has come: no new record gets an offset below that.
         """
-        recovery = Recovery(self._folder, self._damage)
-        found = recovery.run(committed)
+        reached = self._mark.read()
+        for stream, offset in committed.items():
+            reached[stream] = max(offset, reached.get(stream, 0))
+        found = Recovery(self._folder, self._damage).run(reached)
         self._segments, self._writer = found.segments, found.writer
         self.ends, self.partitions = found.ends, found.partitions
         if self._writer is not None:
@@ -61,6 +65,7 @@ class Store:
     def close(self) -> None:
         """Close every file; the newest is folded together so that it can be copied as it is."""
         self._leave_writer()
+        self._mark.close()
         for connection in self._readers.values():
             connection.close()
         self._readers.clear()
@@ -108,6 +113,7 @@ class Store:
             segment.begins.update(begins)
             self.ends.update(begins)
             self.ends.update((chunk.stream, chunk.end_offset) for chunk in chunks)
+        self._mark.note(self.ends)
         segment.newest_ms = at_ms
         segment.oldest_ms = at_ms if segment.oldest_ms is None else segment.oldest_ms
         return chunks
@@ -230,11 +236,11 @@ class Store:
 
     def _rebuild(self, segment: Segment, why: str) -> None:
         index = self._segments.index(segment)
-        after = self._segments[index + 1].begins
+        spans = {stream: self._span(index, stream) for stream in segment.begins}
+        ends = {stream: span[1] for stream, span in spans.items() if span is not None}
         connection = self._readers.pop(segment.path, None)
         if connection is not None:
             connection.close()
-        ends = {stream: after.get(stream, 0) for stream in segment.begins}
         try:
             rebuilt = Recovery(self._folder, self._damage).rebuild(segment.path, why, segment.begins, ends)
         except (sqlite3.Error, OSError) as error:
