@@ -120,7 +120,7 @@ def _table(stats: dict[str, Any] | None, url: str, sign_in: dict[str, str], sinc
 def _spawn(*arguments: str, output: Any) -> "subprocess.Popen[bytes]":
     # A session of its own: Ctrl-C reaches only the demo, which then stops the others in order.
     command = [sys.executable, "-m", "majung", *arguments]
-    return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # noqa: S603 - ourselves
 
 
 def _end(process: "subprocess.Popen[bytes] | None") -> int:

@@ -15,7 +15,6 @@ import msgspec
 
 from majung.positions.model import LivePosition, Nearby, StoredPosition, TrackPoint
 
-
 T = TypeVar("T")
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def compare(acked: dict[str, dict[int, Place]], tracks: dict[str, Sequence[dict[
             ):
                 verdict.altered.append(f"{rider_id}/{seq}")
         times = [int(point["device_time_ms"]) for point in points]
-        verdict.reordered += [f"{rider_id} at {b}" for a, b in zip(times, times[1:], strict=False) if b < a]
+        verdict.reordered += [f"{rider_id} at {b}" for a, b in pairwise(times) if b < a]
     return verdict
 
 

@@ -160,7 +160,7 @@ def test_a_latitude_of_nan_is_left_to_the_check() -> None:
 
 def test_names_of_a_million_characters() -> None:
     name = "x" * 1_000_000
-    names = f"\"tid\":\"{name}\",\"topic\":\"owntracks/{name}/{name}\""
+    names = f'"tid":"{name}","topic":"owntracks/{name}/{name}"'
     body = f'{{"_type":"location","lat":1.5,"lon":2,"tst":1616985985,{names}}}'
     position = one(body.encode())
     assert len(position.session_id) < 64

@@ -80,7 +80,7 @@ def render(snapshot: Snapshot) -> bytes:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(_Collector(snapshot))  # type: ignore[arg-type]
+    registry.register(_Collector(snapshot))
     return generate_latest(registry)
 
 

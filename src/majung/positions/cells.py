@@ -18,7 +18,7 @@ Pure: no I/O. Owned by one event loop; every method returns at once.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import NamedTuple
 
 from majung.clock import Clock
@@ -51,11 +51,15 @@ class Ring(NamedTuple):
 
 
 class CellIndex:
-    """Leaves, their members and reads, and the changes between them, for one kind of member."""
+    """Leaves, their members and reads, and the changes between them, for one kind of member.
 
-    def __init__(self, settings: CellSettings, clock: Clock) -> None:
+    `members` (occupied leaf → what is in it) belongs to the store, which adds and takes away, deletes a
+    leaf that is empty, and then says so by `enter`, `leave` or `move`. Only its sizes are read here.
+    """
+
+    def __init__(self, settings: CellSettings, clock: Clock, members: Mapping[int, Sized]) -> None:
         self._clock = clock
-        self._tree = CellTree()
+        self._tree = CellTree(members)
         self._load = ReadLoad(clock.monotonic_s())
         self._coarse_members = min(settings.coarse_members, settings.split_members)
         self._split_members = settings.split_members
@@ -72,11 +76,6 @@ class CellIndex:
         self._watched: set[int] = set()  # what is in _quiet
 
     # ------------------------------------------------------------------------------------- members
-
-    @property
-    def members(self) -> dict[int, int]:
-        """Occupied leaf → members. Read only."""
-        return self._tree.members
 
     def leaf_of(self, cell: int) -> int:
         """The leaf to which a place belongs, given its cell of precision 8."""
@@ -168,7 +167,7 @@ class CellIndex:
     def sources(self, change: Change) -> list[int]:
         """The occupied leaves that a change still has to empty."""
         if change.finer:
-            return [change.cell] if change.cell in self._tree.members else []
+            return [change.cell] if self._tree.size(change.cell) else []
         return self._tree.leaves_below(change.cell)
 
     def finish(self, change: Change) -> None:
@@ -202,7 +201,7 @@ class CellIndex:
 
     def _check_full(self, leaf: int) -> None:
         bound = self._split_members if leaf >> 5 * BASE else self._coarse_members
-        if self._tree.members[leaf] > bound and not leaf >> 5 * FINE:
+        if self._tree.size(leaf) > bound and not leaf >> 5 * FINE:
             self._full.add(leaf)
 
     def _splits(self, leaves: set[int], now_s: float) -> list[Change]:
@@ -226,9 +225,7 @@ class CellIndex:
 
     def _is_full(self, leaf: int, now_s: float) -> bool:
         bound = self._split_members if leaf >> 5 * BASE else self._coarse_members
-        return (
-            self._tree.members.get(leaf, 0) > bound or self._load.per_s(leaf, now_s) > self._split_reads_per_s
-        )
+        return self._tree.size(leaf) > bound or self._load.per_s(leaf, now_s) > self._split_reads_per_s
 
     # ------------------------------------------------------------------------- quiet cells go back
 

@@ -8,6 +8,7 @@ Pure bookkeeping, no I/O, no clock; owned by one event loop.
 """
 
 import math
+from collections.abc import Mapping, Sized
 
 from majung.positions.geodesy import EARTH_RADIUS_M, Box
 from majung.positions.geohash import Window, cell_of, window
@@ -20,29 +21,36 @@ _GRID = 160
 
 
 class CellTree:
-    """Members of leaves, totals of the squares above them."""
+    """Totals of squares, and which of their parts are occupied.
 
-    def __init__(self) -> None:
-        self.members: dict[int, int] = {}
-        """Occupied leaf → members."""
+    `members` (occupied leaf → its members) belongs to the store and is read here, so that a search looks
+    up a leaf once. The store changes it first and then calls `enter`, `leave` or `move`.
+    """
+
+    def __init__(self, members: Mapping[int, Sized]) -> None:
+        self._members = members
         self._totals: dict[int, int] = {}  # square of precision 0–6 → members in it
         self._children: dict[int, int] = {}  # square of precision 0–7 → bit i: child i has members
         self._split = 0  # how many squares of precision 7 have occupied children
 
     def enter(self, leaf: int) -> None:
-        """One member more in a leaf."""
-        self._add(leaf)
+        """A leaf got one member more."""
+        if len(self._members[leaf]) == 1:
+            self._link(leaf)
         self._count(coarse_of(leaf), 1)
 
     def leave(self, leaf: int) -> None:
-        """One member fewer in a leaf."""
-        self._drop(leaf)
+        """A leaf has one member fewer."""
+        if leaf not in self._members:
+            self._unlink(leaf)
         self._count(coarse_of(leaf), -1)
 
     def move(self, old: int, new: int) -> None:
-        """One member goes from a leaf to another."""
-        self._add(new)
-        self._drop(old)
+        """A member went from a leaf to another."""
+        if len(self._members[new]) == 1:
+            self._link(new)
+        if old not in self._members:
+            self._unlink(old)
         from_square, to_square = coarse_of(old), coarse_of(new)
         if from_square != to_square:
             self._count(to_square, 1)
@@ -57,7 +65,11 @@ class CellTree:
         """Members of a square, itself and beneath. At precision 7 and 8 it costs a look at each child."""
         if cell < 1 << 5 * BASE:
             return self._totals.get(cell, 0)
-        return self.members.get(cell, 0) + sum(self.members[child] for child in self.children(cell))
+        return self.size(cell) + sum(self.size(child) for child in self.children(cell))
+
+    def size(self, leaf: int) -> int:
+        """Members of a leaf itself."""
+        return len(self._members[leaf]) if leaf in self._members else 0
 
     def children(self, cell: int) -> list[int]:
         """The occupied squares of the next precision in a square."""
@@ -72,7 +84,7 @@ class CellTree:
     def leaves_below(self, cell: int) -> list[int]:
         """The occupied leaves beneath a square, without itself."""
         found: list[int] = []
-        self._descend([cell], found, len(self.members))
+        self._descend([cell], found, len(self._members))
         return found
 
     def cover(self, box: Box, at_most: int) -> list[int] | None:
@@ -83,7 +95,7 @@ class CellTree:
         """
         area = window(box)
         precision = self._precision_for(area)
-        members, inner = self.members, self._children
+        members, inner = self._members, self._children
         cells = area.cells(precision)
         found: list[int] = []
         if precision >= COARSE:
@@ -113,17 +125,14 @@ class CellTree:
         """Add the leaves beneath these squares to `found`, until there are more than `at_most`."""
         while waiting and len(found) <= at_most:
             for child in self.children(waiting.pop()):
-                if child in self.members:
+                if child in self._members:
                     found.append(child)
                 if child in self._children:
                     waiting.append(child)
 
     def _precision_for(self, area: Window) -> int:
         precision = FINE if self._split else BASE
-        while precision:
-            rows, columns = area.shape(precision)
-            if rows * columns <= _GRID:
-                break
+        while area.count(precision) > _GRID:
             precision -= 1
         return precision
 
@@ -137,38 +146,27 @@ class CellTree:
                 del totals[square]
             square >>= 5
 
-    def _add(self, leaf: int) -> None:
-        members = self.members
-        count = members.get(leaf, 0)
-        members[leaf] = count + 1
-        node = leaf
-        while not count and node > 1:
+    def _link(self, node: int) -> None:
+        """Tell the squares above that a square, which was empty, is occupied."""
+        while node > 1:
             parent = node >> 5
-            count = self._children.get(parent, 0)  # a parent that had children is linked already
-            self._children[parent] = count | 1 << (node & 31)
-            if not count and parent >> 5 * BASE:
+            mask = self._children.get(parent, 0)
+            self._children[parent] = mask | 1 << (node & 31)
+            if not mask and parent >> 5 * BASE:
                 self._split += 1
-            if parent in members:
-                break
+            if mask or parent in self._members:  # it was occupied before
+                return
             node = parent
 
-    def _drop(self, leaf: int) -> None:
-        members = self.members
-        count = members[leaf] - 1
-        if count:
-            members[leaf] = count
-            return
-        del members[leaf]
-        node = leaf
-        while node > 1 and node not in members and node not in self._children:
+    def _unlink(self, node: int) -> None:
+        """Tell the squares above that a square may have become empty."""
+        while node > 1 and node not in self._members and node not in self._children:
             parent = node >> 5
-            mask = self._children[parent] & ~(1 << (node & 31))
+            mask = self._children.pop(parent) & ~(1 << (node & 31))
             if mask:
                 self._children[parent] = mask
-            else:
-                del self._children[parent]
-                if parent >> 5 * BASE:
-                    self._split -= 1
+            elif parent >> 5 * BASE:
+                self._split -= 1
             node = parent
 
 

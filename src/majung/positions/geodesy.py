@@ -79,7 +79,11 @@ def squared_chords(points: Floats, centre: Floats) -> Floats:
 
 def chords_to_m(chords: Floats) -> Floats:
     """Great-circle metres that belong to squared chords; shape (n,)."""
-    metres: Floats = np.arcsin(np.minimum(np.sqrt(chords) / 2, 1.0)) * (2 * EARTH_RADIUS_M)
+    halves = np.sqrt(chords)
+    halves *= 0.5
+    np.minimum(halves, 1.0, out=halves)
+    metres: Floats = np.arcsin(halves, out=halves)
+    metres *= 2 * EARTH_RADIUS_M
     return metres
 
 

@@ -7,7 +7,6 @@ integer: those bits behind a leading 1, so that the precision can be read off it
 7 → 153 m x 153 m, 8 → 38 m x 19 m.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -55,18 +54,11 @@ def column_of(longitude: float, precision: int) -> int:
     return min(int((longitude + 180.0) * columns / 360.0), columns - 1)
 
 
-def _part_codes(rows: Iterable[int], columns: Iterable[int], precision: int) -> tuple[list[int], list[int]]:
-    """Interleaved bits of rows and of columns; OR one of each to get a cell."""
-    lead = 1 << 5 * precision
-    if precision % 2:
-        return [_spread(n) << 1 | lead for n in rows], [_spread(n) for n in columns]
-    return [_spread(n) | lead for n in rows], [_spread(n) << 1 for n in columns]
-
-
 def cell_at(row: int, column: int, precision: int) -> int:
     """The cell in a row and a column."""
-    rows, columns = _part_codes((row,), (column,), precision)
-    return rows[0] | columns[0]
+    if precision % 2:
+        return _spread(row) << 1 | _spread(column) | 1 << 5 * precision
+    return _spread(row) | _spread(column) << 1 | 1 << 5 * precision
 
 
 def cell_of(latitude: float, longitude: float, precision: int) -> int:
@@ -172,41 +164,58 @@ class Window(NamedTuple):
     north: int
     east: int
 
-    def shape(self, precision: int) -> tuple[int, int]:
-        """How many rows and columns it has at a precision of at most 8."""
-        down, right = _shifts(precision)
-        width = (self.east >> right) - (self.west >> right)
-        if self.west > self.east:
-            columns = 1 << 20 - right
-            width = columns - 1 if width >= 0 else width + columns  # both ends in one column: all round
-        return (self.north >> down) - (self.south >> down) + 1, width + 1
+    def count(self, precision: int) -> int:
+        """How many cells of a precision of at most 8 it touches."""
+        down, right, _, _ = _LAYOUT[precision]
+        return ((self.north >> down) - (self.south >> down) + 1) * self._columns(right)
 
     def cells(self, precision: int) -> list[int]:
         """Every cell of a precision of at most 8 that it touches, each once."""
-        down, right = _shifts(precision)
-        first, width = self.west >> right, self.shape(precision)[1]
-        wrap = (1 << 20 - right) - 1
-        spread = _SPREAD_10  # in line: a search asks for some twenty codes
-        lead, odd = 1 << 5 * precision, precision % 2
-        row_codes = [
-            (spread[row & 1023] | spread[row >> 10] << 20) << odd | lead
-            for row in range(self.south >> down, (self.north >> down) + 1)
-        ]
-        column_codes = [
-            (spread[column & wrap & 1023] | spread[(column & wrap) >> 10] << 20) << 1 - odd
-            for column in range(first, first + width)
-        ]
+        down, right, row_mask, column_mask = _LAYOUT[precision]
+        lead = 1 << 5 * precision
+        code = _spread(self.south >> down) << precision % 2
+        row_codes = []
+        for _ in range((self.north >> down) - (self.south >> down) + 1):
+            row_codes.append(code | lead)
+            code = code - row_mask & row_mask  # the next number, within the bits of the mask
+        code = _spread(self.west >> right) << 1 - precision % 2
+        column_codes = []
+        for _ in range(self._columns(right)):
+            column_codes.append(code)
+            code = code - column_mask & column_mask  # past the last comes 0: round the globe
         return [row | column for row in row_codes for column in column_codes]
 
+    def _columns(self, right: int) -> int:
+        columns = (self.east >> right) - (self.west >> right) + 1
+        if self.west <= self.east:
+            return columns
+        all_round = 1 << 20 - right  # also when both ends are in one column
+        return all_round if columns > 0 else all_round + columns
 
-def _shifts(precision: int) -> tuple[int, int]:
-    """How many bits fewer than at precision 8 a row and a column have."""
-    return 20 - 5 * precision // 2, 20 - (5 * precision + 1) // 2
+
+def _layout(precision: int) -> tuple[int, int, int, int]:
+    """How many bits fewer than at precision 8 a row and a column have; where these bits are in a cell."""
+    row_bits, column_bits = 5 * precision // 2, (5 * precision + 1) // 2
+    odd = precision % 2
+    row_mask = _spread((1 << row_bits) - 1) << odd
+    column_mask = _spread((1 << column_bits) - 1) << 1 - odd
+    return 20 - row_bits, 20 - column_bits, row_mask, column_mask
+
+
+_LAYOUT = [_layout(precision) for precision in range(9)]
+_LAST_8 = (1 << 20) - 1
 
 
 def window(box: Box) -> Window:
     """The cells that a box touches, at every precision up to 8."""
-    west, east = column_of(box.west, 8), column_of(box.east, 8)
-    if box.west > box.east and west <= east:  # round the globe, back into the column it began in
-        west, east = 0, (1 << 20) - 1
-    return Window(row_of(box.south, 8), west, row_of(box.north, 8), east)
+    south, west, north, east = box
+    first = min(int((west + 180.0) * 1_048_576 / 360.0), _LAST_8)  # column_of, row_of, in line
+    last = min(int((east + 180.0) * 1_048_576 / 360.0), _LAST_8)
+    if west > east and first <= last:  # round the globe, back into the column it began in
+        first, last = 0, _LAST_8
+    return Window(
+        min(int((south + 90.0) * 1_048_576 / 180.0), _LAST_8),
+        first,
+        min(int((north + 90.0) * 1_048_576 / 180.0), _LAST_8),
+        last,
+    )

@@ -50,6 +50,11 @@ class QuarantineItem(msgspec.Struct, frozen=True):
     payload: str
 
 
+def _readable(row: Row) -> Row:
+    """The payload is whatever came; shown as text, with what is no UTF-8 escaped."""
+    return (*row[:-1], bytes(row[-1]).decode("utf-8", "backslashreplace"))
+
+
 class QuarantineStore:
     """Files quarantined fixes and lists them."""
 
@@ -84,10 +89,8 @@ class QuarantineStore:
     ) -> list[QuarantineItem]:
         """Newest first; `before_id` continues a listing."""
         params = {"limit": limit, "before_id": before_id, "reason": reason, "rider_id": rider_id}
-        return [
-            QuarantineItem(*row[:7], payload=bytes(row[7]).decode("utf-8", "backslashreplace"))
-            for row in await self._database.read(SELECT, params)
-        ]
+        rows = await self._database.read(SELECT, params)
+        return [QuarantineItem(*_readable(row)) for row in rows]
 
     async def reasons(self) -> dict[str, int]:
         """How many of each reason are held."""

@@ -7,7 +7,9 @@ covers everything before it in the call.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import structlog
@@ -30,7 +32,25 @@ log = structlog.get_logger("majung.grpc")
 SERVICE = "majung.location.v1.LocationService"
 MAX_MESSAGE_BYTES = 1_048_576
 
-Context = grpc.aio.ServicerContext
+
+class Context(Protocol):
+    """What is used of `grpc.aio.ServicerContext`, which comes without types."""
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
+        """Headers of the call."""
+        ...
+
+    async def read(self) -> Any:
+        """The next message, or grpc.aio.EOF."""
+        ...
+
+    async def write(self, message: bytes) -> None:
+        """Send one message."""
+        ...
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        """End the call; raises."""
+        ...
 
 
 class _Call:

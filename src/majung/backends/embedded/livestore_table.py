@@ -43,7 +43,8 @@ class LiveTable:
     """Members of one kind. `move_members` bounds how many change cells in one step of a change."""
 
     def __init__(self, settings: CellSettings, clock: Clock, move_members: int) -> None:
-        self._index = CellIndex(settings, clock)
+        self._cells: dict[int, array[int]] = {}  # leaf → slots
+        self._index = CellIndex(settings, clock, self._cells)
         self._changes: deque[Change] = deque()
         self._move_members = move_members
         self._slot_of: dict[str, int] = {}
@@ -55,7 +56,6 @@ class LiveTable:
         self._degrees: Floats = np.full((2, 0), np.nan)
         self._cell8 = np.zeros(0, np.int64)
         self._received_ms = np.full(0, _NEVER)
-        self._cells: dict[int, array[int]] = {}  # leaf → slots
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -139,9 +139,6 @@ class LiveTable:
         old = self._leaf[slot]
         if old:
             self._take_out(slot, old)
-            self._index.move(old, new)
-        else:
-            self._index.enter(new)
         self._leaf[slot] = new
         members = self._cells.get(new)
         if members is None:
@@ -150,6 +147,10 @@ class LiveTable:
         else:
             self._place[slot] = len(members)
             members.append(slot)
+        if old:
+            self._index.move(old, new)
+        else:
+            self._index.enter(new)
 
     def _take_out(self, slot: int, leaf: int) -> None:
         members, place = self._cells[leaf], self._place[slot]
@@ -173,23 +174,21 @@ class LiveTable:
         centre = unit_vector(latitude, longitude)
         slots: Slots = np.empty(0, np.int64)
         chords: Floats = np.empty(0)
-        within = 0.0
+        near = slots
         for reach_m, leaves in self._index.rings(latitude, longitude, radius_m, limit, self._at_most()):
-            within = m_to_chord(reach_m)
+            within = m_to_chord(reach_m) * _TIE
             found = self._members(leaves)
             found_chords = squared_chords(self._points.take(found, 1), centre)
             if slots.size and leaves is not None:
                 found = np.concatenate((slots, found))
                 found_chords = np.concatenate((chords, found_chords))
             slots, chords = found, found_chords
-            if np.count_nonzero(chords <= within) >= limit:
+            near = (chords <= within).nonzero()[0]
+            if near.size >= limit:
                 break
-        near = (chords <= within * _TIE).nonzero()[0]
-        slots, chords = slots[near], chords[near]
-        if slots.size > limit:
-            near = (chords <= np.partition(chords, limit - 1)[limit - 1] * _TIE).nonzero()[0]
-            slots, chords = slots[near], chords[near]
-        return self._as_nearby(slots, chords, radius_m, limit)
+        if near.size > limit:
+            near = (chords <= np.partition(chords[near], limit - 1)[limit - 1] * _TIE).nonzero()[0]
+        return self._as_nearby(slots[near], chords[near], radius_m, limit)
 
     def in_area(self, box: Box, limit: int) -> list[LivePosition]:
         """Up to `limit` of those inside the box, in no order."""
@@ -204,8 +203,8 @@ class LiveTable:
         self._step_if_due()
         index = self._index
         loads = [
-            CellLoad(geohash.to_text(leaf), members, round(index.reads_per_s(leaf), 3))
-            for leaf, members in index.members.items()
+            CellLoad(geohash.to_text(leaf), len(members), round(index.reads_per_s(leaf), 3))
+            for leaf, members in self._cells.items()
         ]
         return sorted(loads, key=lambda load: load.cell)
 

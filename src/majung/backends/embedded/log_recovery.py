@@ -121,6 +121,19 @@ class Recovery:
             found.writer.close()
             found.writer = None
 
+    def _ends_before(self, path: Path) -> dict[Stream, int]:
+        """Where streams end in the segment before `path`; empty when that cannot be read either."""
+        number, _ = _generation(path)
+        before = [other for other in self._folder.glob("[0-9]*.db") if _generation(other)[0] < number]
+        if not before:
+            return {}
+        segment = Segment(max(before, key=_generation), {})
+        try:
+            with closing(files.connect_reader(segment, sealed=True)) as connection:
+                return {**files.load(segment.path, connection).begins, **files.held_ends(connection)}
+        except (sqlite3.Error, BadChunk):
+            return {}
+
     def rebuild(
         self, path: Path, why: str, begins: Mapping[Stream, int], ends: Mapping[Stream, int]
     ) -> Segment:

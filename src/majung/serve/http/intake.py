@@ -56,8 +56,8 @@ def take_in(ingest: Ingest, principal: Principal, door: str, decoded: Decoded) -
 async def durable(commits: Iterable[Commit]) -> None:
     """Return when all are done; raises what the first one that failed raised.
 
-    A future of the log is shared by everybody in the same commit. Awaiting it directly would cancel it
-    for all of them when this request is cancelled; `asyncio.wait` leaves it alone.
+    The future of a commit is shared by everybody in it, so it is only looked at: a request that is
+    cancelled here must not cancel the acknowledgement of the others.
     """
     waiting = set(commits)
     if not waiting:
