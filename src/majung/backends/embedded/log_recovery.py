@@ -45,13 +45,14 @@ class Recovery:
                     if found.segments
                     else self._load_newest(path, found, reached)
                 )
-            except OSError as error:
-                raise refusal(error, path) from error
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 raise refusal(error, path) from error
             found.segments.insert(0, segment)
             found.ends = {**segment.begins, **found.ends}
-        self._pass(found, reached)
+        try:
+            self._pass(found, reached)
+        except sqlite3.Error as error:
+            raise refusal(error, self._folder) from error
         for topic, number in found.ends:
             found.partitions[topic] = max(found.partitions.get(topic, 0), number + 1)
         return found
@@ -118,7 +119,8 @@ class Recovery:
             )
             found.ends[topic, number] = _jumped(at)
         if found.writer is not None:
-            found.writer.close()
+            with closing(found.writer):
+                files.mark_rebuilt(found.segments[-1], found.writer)
             found.writer = None
 
     def _ends_before(self, path: Path) -> dict[Stream, int]:
@@ -160,7 +162,8 @@ class Recovery:
                 held, noted = _copy_intact(path, wal, connection)
                 if begins is None:
                     first = {stream: min(chunks) for stream, chunks in held.items() if chunks}
-                    begins = {**first, **self._ends_before(path), **noted}
+                    before = self._ends_before(path) if number > 1 else dict.fromkeys(ends, 0)
+                    begins = {**first, **before, **noted}
                 connection.execute("BEGIN")
                 files.insert_streams(connection, begins)
                 connection.execute("COMMIT")

@@ -278,6 +278,13 @@ def held_ends(connection: sqlite3.Connection) -> dict[Stream, int]:
     return {(row[0], row[1]): row[2] + row[3] for row in connection.execute(_HELD_ENDS)}
 
 
+def mark_rebuilt(segment: Segment, connection: sqlite3.Connection) -> None:
+    """Note that records may be missing in this file, and that nobody need look for them again."""
+    connection.execute(f"PRAGMA user_version = {_REBUILT}")
+    segment.rebuilt = True
+    segment.held_ends = held_ends(connection)
+
+
 def read(
     connection: sqlite3.Connection, stream: Stream, offset: int, end: int, limit: int
 ) -> tuple[list[Chunk], bool]:

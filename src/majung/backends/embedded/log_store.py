@@ -186,6 +186,7 @@ class Store:
         No chunks and a later offset: what lies between is lost, or dropped. No chunks and the same one:
         there is nothing more. Raises `ActiveDamaged`, and `StorageFull` when a rebuild finds no room.
         """
+        end = offset
         for _attempt in range(2):
             index, begin, end = self._locate(stream, offset)
             if index < 0:
