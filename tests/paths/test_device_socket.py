@@ -175,6 +175,7 @@ async def test_the_token_may_stand_in_the_address(module_server: Server, token: 
     async with connect(address, compression=None) as connection:
         await connection.send(json.dumps(position("address", 1)))
         await acked(connection, 1)
+    assert token.rpartition("_")[2] not in module_server.log.read_text()
 
 
 async def test_a_device_that_reports_for_another(module_server: Server, token: str) -> None:

@@ -160,7 +160,10 @@ class _Uplink:
                 await self._send(websocket_in.encode_error(error))
 
     async def _send(self, message: bytes) -> None:
-        await self._socket.send_text(message)
+        try:
+            await self._socket.send_text(message)
+        except (OSError, RuntimeError):  # what the listener raises when the other end has gone
+            raise WebSocketDisconnect(detail="the device has left") from None
 
 
 async def _authenticate(socket: AnySocket, services: Services) -> Principal:
