@@ -143,6 +143,27 @@ class CellSettings(_Section):
     )
 
 
+class TriggerSettings(_Section):
+    """Events: fences, nearness, silence."""
+
+    silent_after: Duration = Field(
+        timedelta(seconds=60), description="A rider not heard for this long is silent; 0s: never."
+    )
+    confirm_fixes: int = Field(
+        3, ge=1, le=100, description="Fixes that must agree before a rider has entered or left."
+    )
+    confirm_for: Duration = Field(
+        timedelta(seconds=10), description="How long they must agree, in device time (hysteresis)."
+    )
+    near_fixes: int = Field(2, ge=1, le=100, description="The same for near points.")
+    near_for: Duration = Field(timedelta(seconds=3), description="The same for near points.")
+    max_fences: int = Field(10_000, ge=1, description="How many fences there may be.")
+    keep_events_for: Duration = Field(timedelta(days=30), description="How long events can be read.")
+    max_events: int = Field(
+        1_000_000, ge=100, description="How many events can be read; the oldest go first."
+    )
+
+
 class HistorySettings(_Section):
     """How long positions are kept."""
 
@@ -207,6 +228,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     positions: PositionSettings = PositionSettings()
     cells: CellSettings = CellSettings()
+    triggers: TriggerSettings = TriggerSettings()
     history: HistorySettings = HistorySettings()
     live: LiveSettings = LiveSettings()
     auth: AuthSettings = AuthSettings()
