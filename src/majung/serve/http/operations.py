@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 
-from majung.auth.model import AuthError, Principal
+from majung.auth.model import Principal
 from majung.auth.policy import Action
 from majung.observe.metrics import render
 from majung.observe.stats import Snapshot
 from majung.positions.ingest import POSITIONS_TOPIC
 from majung.positions.pipeline import GROUP
-from majung.serve.http.auth import provide_principal
+from majung.serve.http.auth import authenticate
 from majung.services import Services
 
 _LOOPBACK = ("127.0.0.1", "::1", "testclient")
@@ -90,9 +90,7 @@ async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
     """Open to this machine itself (the usual scraper beside the server); others need a token."""
     host = request.client.host if request.client else ""
     if host not in _LOOPBACK or "x-forwarded-for" in request.headers:
-        principal = await provide_principal(request, services)
-        if principal is None:
-            raise AuthError("send a token")
+        principal = await authenticate(request, services)
         services.policy.allow(principal, Action.READ_METRICS)
     return render(await snapshot(services))
 

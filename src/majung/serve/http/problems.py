@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from majung.auth.limits import RateLimited
 from majung.auth.model import AuthError, Forbidden
-from majung.ports import Damaged, Overloaded, PortError, StorageFull
+from majung.ports import Conflict, Damaged, Overloaded, PortError, StorageFull
 
 log = structlog.get_logger("majung.http")
 
@@ -23,10 +23,6 @@ class Problem(msgspec.Struct, omit_defaults=True):
     title: str
     status: int
     detail: str = ""
-
-
-class Conflict(Exception):
-    """It exists already, or has changed meanwhile."""
 
 
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
