@@ -105,7 +105,7 @@ class CellIndex:
     def cover(self, box: Box, at_most: int) -> list[int] | None:
         """Occupied leaves that hold everybody inside the box, noted as read; None: more than `at_most`."""
         leaves = self._tree.cover(box, at_most)
-        if leaves is not None:
+        if leaves is not None and self._load.wants():
             self._note(leaves)
         return leaves
 
@@ -120,6 +120,7 @@ class CellIndex:
         """
         reach_m = min(self._tree.reach_for(latitude, longitude, wanted), radius_m)
         read: set[int] = set()
+        is_noted = self._load.wants()
         while True:
             leaves = self._tree.cover(box_around(latitude, longitude, reach_m), at_most)
             if leaves is None:
@@ -127,7 +128,8 @@ class CellIndex:
                 return
             if read:
                 leaves = [leaf for leaf in leaves if leaf not in read]
-            self._note(leaves)
+            if is_noted:
+                self._note(leaves)
             yield Ring(reach_m, leaves)
             if reach_m >= radius_m:
                 return
@@ -155,7 +157,7 @@ class CellIndex:
         changes: list[Change] = []
         full, self._full = self._full, set()
         if self._load.is_due(now_s):
-            full.update(self._load.fold(now_s), self._held)
+            full.update(self._load.fold(now_s, self._split_reads_per_s), self._held)
             self._held = set()
             self._forget_old_changes(now_s)
             changes += self._merges(now_s)

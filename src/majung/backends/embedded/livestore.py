@@ -24,7 +24,7 @@ MOVE_MEMBERS = 2_000
 
 
 class EmbeddedLiveStore:
-    """The port `LiveStore`. Await `open` before anything else.
+    """The port `LiveStore`. Made by `open`.
 
     Owned by one event loop. A call that changes positions has happened when it returns; none waits for
     another. Reading raises ValueError for a place that is not on Earth.
@@ -39,10 +39,14 @@ class EmbeddedLiveStore:
         self._tables: dict[str, LiveTable] = {}
         self._states = StateFile(folder)
 
-    async def open(self) -> Self:
-        """Open the checkpoint; a damaged one is put aside (see `damage`) and an empty one begun."""
-        await self._states.open()
-        return self
+    @classmethod
+    async def open(
+        cls, folder: Path, settings: CellSettings, clock: Clock, *, move_members: int = MOVE_MEMBERS
+    ) -> Self:
+        """Open the checkpoint in `folder`; a damaged one is put aside (see `damage`), a missing one made."""
+        store = cls(folder, settings, clock, move_members=move_members)
+        await store._states.open()
+        return store
 
     def damage(self) -> list[str]:
         """What was found damaged since start, in words for an operator; empty when all is well."""
@@ -115,8 +119,9 @@ class EmbeddedLiveStore:
     async def save_states(self, states: Mapping[str, bytes], meta: Mapping[str, bytes]) -> None:
         """Checkpoint states and `meta` (which replaces the last one) in one atomic write.
 
-        Raises `StorageFull`, and `Damaged` when the file was found broken: it has then been put aside
-        and is empty, so begin again from `load_meta`.
+        Raises `StorageFull` or another `PortError`: then nothing was stored. A file that turns out to be
+        damaged is put aside (see `damage`); nothing more is kept until the next start, which rebuilds
+        what is live from the log.
         """
         await self._states.save(states, meta)
 

@@ -7,9 +7,11 @@ Which cell, and when cells change, is decided by `positions.cells`.
 Belongs to one event loop. No method waits, so nobody ever sees half a change.
 """
 
+import math
 from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
+from operator import ge
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,7 @@ Slots = npt.NDArray[np.int64]
 
 _FIRST_CAPACITY = 1024
 _NEVER = np.iinfo(np.int64).max
+_NOBODY = LivePosition("", math.nan, math.nan, 0, 0)
 _TIE = 1 + 1e-12
 """Chords this close are compared as metres and by id, so that rounding does not decide."""
 
@@ -49,7 +52,7 @@ class LiveTable:
         self._move_members = move_members
         self._slot_of: dict[str, int] = {}
         self._free: list[int] = []
-        self._positions: list[LivePosition | None] = []  # by slot, as are all that follow
+        self._positions: list[LivePosition] = []  # by slot, as are all that follow
         self._leaf = array("q")
         self._place = array("q")  # where in the array of its cell
         self._points: Floats = np.full((3, 0), np.nan)  # unit vectors; NaN: free
@@ -95,7 +98,7 @@ class LiveTable:
             self._take_out(slot, leaf)
             self._index.leave(leaf)
             self._leaf[slot] = 0
-            self._positions[slot] = None
+            self._positions[slot] = _NOBODY
         self._points[:, slots] = np.nan
         self._degrees[:, slots] = np.nan
         self._cell8[slots] = 0
@@ -106,7 +109,7 @@ class LiveTable:
     def expire(self, before_ms: int) -> list[LivePosition]:
         """Remove and return those received before `before_ms`."""
         slots = (self._received_ms[: len(self._positions)] < before_ms).nonzero()[0].tolist()
-        gone = [position for slot in slots if (position := self._positions[slot]) is not None]
+        gone = [self._positions[slot] for slot in slots]
         self.remove([position.rider_id for position in gone])
         return gone
 
@@ -121,7 +124,7 @@ class LiveTable:
 
     def _new_slot(self) -> int:
         slot = len(self._positions)
-        self._positions.append(None)
+        self._positions.append(_NOBODY)
         self._leaf.append(0)
         self._place.append(0)
         if slot >= len(self._cell8):
@@ -195,8 +198,8 @@ class LiveTable:
         self._step_if_due()
         slots = self._members(self._index.cover(box, self._at_most()))
         latitudes, longitudes = self._degrees.take(slots, 1)
-        hits = slots[inside(box, latitudes, longitudes)][:limit].tolist()
-        return [position for slot in hits if (position := self._positions[slot]) is not None]
+        hits = slots[inside(box, latitudes, longitudes)][:limit]
+        return [self._positions[slot] for slot in hits.tolist()]
 
     def cells(self) -> list[CellLoad]:
         """Every occupied cell, in the order of its geohash."""
@@ -218,9 +221,13 @@ class LiveTable:
         return np.frombuffer(b"".join(map(self._cells.__getitem__, leaves)), np.int64)
 
     def _as_nearby(self, slots: Slots, chords: Floats, radius_m: float, limit: int) -> list[Nearby]:
-        found = [position for slot in slots.tolist() if (position := self._positions[slot]) is not None]
-        hits = sorted(zip(chords_to_m(chords).tolist(), [hit.rider_id for hit in found], found, strict=True))
-        return [Nearby(rider_id, m, position) for m, rider_id, position in hits[:limit] if m <= radius_m]
+        order = chords.argsort()
+        metres = chords_to_m(chords[order]).tolist()
+        found = [self._positions[slot] for slot in slots[order].tolist()]
+        hits = [Nearby(hit.rider_id, m, hit) for hit, m in zip(found, metres, strict=True) if m <= radius_m]
+        if any(map(ge, metres, metres[1:])):
+            hits.sort(key=lambda hit: (hit.distance_m, hit.rider_id))
+        return hits[:limit]
 
     # ------------------------------------------------------------------------------------- changes
 
