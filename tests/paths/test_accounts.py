@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.server import Server, majung, start_server
 
 from majung.auth.model import Role
+from tests.server import Server, majung, start_server
 
 NOTICED_WITHIN_S = 10.0
 OPEN_PATHS = {"/v1/oauth/token", "/v1/oauth/jwks.json", "/healthz", "/readyz", "/metrics"}
