@@ -8,11 +8,14 @@ POST /v1/oauth/token        application/x-www-form-urlencoded
 400 or 401 {"error": …, "error_description": …}     as RFC 6749 §5.2 names them
 """
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 
 from majung.auth.limits import RateLimited
 from majung.auth.model import AuthError, OAuthError, Principal, Role, TokenSet
@@ -24,6 +27,7 @@ MAX_FORM_BYTES = 16_384
 _MAX_FIELDS = 20
 _FORM = "application/x-www-form-urlencoded"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_OPEN: list[dict[str, list[str]]] = [{}]  # for OpenAPI: needs no credential
 
 
 class TokenError(msgspec.Struct, frozen=True):
@@ -43,14 +47,39 @@ class Me(msgspec.Struct, frozen=True, omit_defaults=True):
     riders: list[str] | None = None
 
 
+@dataclass
+class _TokenOperation(Operation):
+    """The form, for OpenAPI: the handler reads it itself, to refuse in the words of RFC 6749."""
+
+    def __post_init__(self) -> None:
+        fields = ("username", "password", "client_id", "client_secret", "refresh_token")
+        grant = Schema(type=OpenAPIType.STRING, enum=["password", "client_credentials", "refresh_token"])
+        form = Schema(
+            type=OpenAPIType.OBJECT,
+            required=["grant_type"],
+            properties={"grant_type": grant, **{field: Schema(type=OpenAPIType.STRING) for field in fields}},
+        )
+        self.request_body = RequestBody(content={_FORM: OpenAPIMediaType(schema=form)}, required=True)
+
+
+_REFUSALS = {
+    400: ResponseSpec(TokenError, description="Refused: RFC 6749 §5.2."),
+    401: ResponseSpec(TokenError, description="The client is unknown, or its secret is wrong."),
+    429: ResponseSpec(TokenError, description="Too many failed sign-ins; see Retry-After."),
+    503: ResponseSpec(TokenError, description="Busy; see Retry-After."),
+}
+
+
 @post(
     "/v1/oauth/token",
     status_code=200,
     summary="Get a token",
     tags=["auth"],
-    security=[],
+    security=_OPEN,
+    operation_class=_TokenOperation,
+    responses=_REFUSALS,
 )
-async def token(request: Request[Any, Any, Any], services: Services) -> Response[TokenSet | TokenError]:
+async def token(request: Request[Any, Any, Any], services: Services) -> Response[TokenSet]:
     """OAuth 2.0 grants `password`, `client_credentials` and `refresh_token`, as a form."""
     try:
         form = _parse_form(request.headers.get("content-type", ""), await request.body())
@@ -64,7 +93,7 @@ async def token(request: Request[Any, Any, Any], services: Services) -> Response
     return Response(granted, headers=_NO_STORE)
 
 
-@get("/v1/oauth/jwks.json", summary="The public keys of access tokens", tags=["auth"], security=[])
+@get("/v1/oauth/jwks.json", summary="The public keys of access tokens", tags=["auth"], security=_OPEN)
 async def jwks(services: Services) -> Response[dict[str, Any]]:
     """A JWK set (RFC 7517): with it, other services verify Majung's tokens."""
     return Response(await services.auth.keys.public(), headers={"Cache-Control": "public, max-age=300"})
@@ -142,13 +171,13 @@ def _client(authorization: str, form: dict[str, str]) -> tuple[str, str]:
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-def _refuse(refusal: OAuthError, basic: bool) -> Response[TokenSet | TokenError]:
+def _refuse(refusal: OAuthError, basic: bool) -> Response[Any]:
     unauthorized = refusal.error == "invalid_client"
     challenge = {"WWW-Authenticate": 'Basic realm="majung"'} if unauthorized and basic else {}
     body = TokenError(refusal.error, str(refusal))
     return Response(body, status_code=401 if unauthorized else 400, headers={**_NO_STORE, **challenge})
 
 
-def _later(status: int, text: str, after_s: float) -> Response[TokenSet | TokenError]:
+def _later(status: int, text: str, after_s: float) -> Response[Any]:
     headers = {**_NO_STORE, "Retry-After": str(max(1, round(after_s)))}
     return Response(TokenError("temporarily_unavailable", text), status_code=status, headers=headers)
