@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.auth_kit import PASSWORD, Kit, open_kit
 
 from majung.auth import accounts
 from majung.auth.model import Role
@@ -13,6 +12,7 @@ from majung.auth.phones import address_of, app_settings
 from majung.auth.service import ensure_admin
 from majung.ports import Conflict
 from majung.settings import ServerSettings
+from tests.auth_kit import PASSWORD, Kit, open_kit
 
 
 @pytest.fixture

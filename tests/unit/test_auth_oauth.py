@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.auth_kit import PASSWORD, Kit, open_kit
 
 from majung.auth import oauth
 from majung.auth.model import AuthError, OAuthError, Role, TokenSet
+from tests.auth_kit import PASSWORD, Kit, open_kit
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from tests.auth_kit import PASSWORD, Kit, cheap, open_kit
 
 from majung.auth import service
 from majung.auth.credentials import digest, new_secret, parse
@@ -16,6 +15,7 @@ from majung.auth.model import AuthError, Principal, Role
 from majung.auth.passwords import Passwords
 from majung.auth.service import AuthService
 from majung.ports import Overloaded
+from tests.auth_kit import PASSWORD, Kit, cheap, open_kit
 
 
 @pytest.fixture

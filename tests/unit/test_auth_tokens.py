@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey
-from tests.auth_kit import PASSWORD, Kit, open_kit
 
 from majung.auth.keys import KeyRing
 from majung.auth.model import AuthError, Role
 from majung.settings import AuthSettings
+from tests.auth_kit import PASSWORD, Kit, open_kit
 
 
 @pytest.fixture

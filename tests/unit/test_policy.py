@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.auth_kit import PASSWORD, Kit, open_kit
 
 from majung.auth import policy as policy_module
 from majung.auth.model import Forbidden, Principal, Role
 from majung.auth.policy import TABLE, Action, Policy, may, may_report
+from tests.auth_kit import PASSWORD, Kit, open_kit
 
 # Written out by hand, so that a slip in the table is a difference and not a new truth.
 EXPECTED = """
