@@ -19,7 +19,7 @@ from majung.live.messages import Subscribe
 from majung.live.relay import Relay
 from majung.live.viewer import See, Viewer, Visible
 from majung.live.watch import RESUME, Area, Subscription, Watch
-from majung.ports import Fanout, LiveStore, Overloaded
+from majung.ports import Fanout, LiveStore, Overloaded, PortError
 from majung.positions.model import LivePosition
 from majung.positions.triggers import RiderEvent
 from majung.settings import LiveSettings
@@ -28,6 +28,7 @@ MAX_SUBSCRIPTIONS = 32
 MAX_RIDERS = 1_000
 MAX_SNAPSHOT = 100_000
 SWEEP_EVERY_S = 0.5
+SWEEP_CHUNK = 500
 SLOW_AFTER_S = 30.0
 
 _encode = msgspec.json.Encoder().encode
@@ -225,7 +226,9 @@ class Hub:
             viewer, name = subscription.viewer, subscription.name
             self.unsubscribe(viewer, name)
             if shape is None:
-                viewer.notice(messages.error(404, "Not found", f"fence {fence_id} was deleted", "not-found"))
+                viewer.notice(
+                    messages.error(404, "Not found", f"fence {fence_id} was deleted", "not-found", name)
+                )
                 continue
             renewed = Subscription(viewer, name, frozenset(), shape, fence_id)
             renewed.resync = True
@@ -243,7 +246,9 @@ class Hub:
         found = await self._live.in_area(box.south, box.west, box.north, box.east, MAX_SNAPSHOT)
         if len(found) == MAX_SNAPSHOT:
             detail = f"more than {MAX_SNAPSHOT} riders are in this area; the others show up as they move"
-            subscription.viewer.notice(messages.error(413, "Large area", detail, "large-area"))
+            subscription.viewer.notice(
+                messages.error(413, "Large area", detail, "large-area", subscription.name)
+            )
         return found
 
     def overlay(self, subscription: Subscription, found: Iterable[LivePosition]) -> list[Change]:
@@ -330,11 +335,10 @@ class Hub:
                 viewer.wake()
 
     async def sweep(self) -> None:
-        """Once every half second: who may still watch, who does not read, who heard nothing for long."""
+        """Every half second: who may still watch, who does not read (or never began), who heard nothing."""
         now_s, now_ms = self.monotonic_s(), self._clock.now_ms()
         self._trim(now_s)
-        asked: dict[str, Visible] = {}
-        for viewer in list(self._viewers):
+        for number, viewer in enumerate(list(self._viewers), 1):
             expires_at_ms = viewer.principal.expires_at_ms
             if expires_at_ms is not None and expires_at_ms <= now_ms:
                 viewer.close(4401, "the token has expired")
@@ -343,21 +347,24 @@ class Hub:
                 self.closed_slow += 1
                 viewer.close(1008, "this viewer does not read")
                 viewer.abort()
+                self.leave(viewer)
                 continue
             if now_s - viewer.flushed_s > viewer.keep_alive_s:
                 viewer.ping()
-            await self._look_again(viewer, asked)
+            await self._look_again(viewer)
+            if number % SWEEP_CHUNK == 0:
+                await asyncio.sleep(0)  # with many viewers this takes a while, and publishing must go on
 
-    async def _look_again(self, viewer: Viewer, asked: dict[str, Visible]) -> None:
-        subject = viewer.principal.subject
+    async def _look_again(self, viewer: Viewer) -> None:
         try:
-            if subject not in asked:
-                asked[subject] = await viewer.see()
+            visible = await viewer.see()
         except (AuthError, Forbidden) as problem:
             viewer.close(4401, str(problem))
             return
-        if asked[subject] != viewer.visible:
-            viewer.restrict(asked[subject])
+        except PortError:
+            return  # not known just now: what was true half a second ago stands
+        if visible != viewer.visible:
+            viewer.restrict(visible)
 
     async def run(self) -> None:
         """Wakes viewers, looks after rights and slow sockets, talks to other servers, until cancelled."""

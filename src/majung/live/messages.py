@@ -137,7 +137,7 @@ def resumed(name: str, epoch: bytes, offset: int) -> bytes:
     return b'{"type":"resumed","id":%b,"epoch":"%b","offset":%d}' % (_json(name), epoch, offset)
 
 
-def error(status: int, title: str, detail: str, kind: str = "about:blank") -> bytes:
-    """Problem details (RFC 9457) inside the stream."""
+def error(status: int, title: str, detail: str, kind: str = "about:blank", name: str = "") -> bytes:
+    """Problem details (RFC 9457) inside the stream; `id` names the subscription that it is about."""
     problem = {"type": kind, "title": title, "status": status, "detail": detail}
-    return _json({"type": "error", "error": problem})
+    return _json({"type": "error", **({"id": name} if name else {}), "error": problem})

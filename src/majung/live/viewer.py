@@ -54,7 +54,7 @@ class Viewer:
         self.bytes = 0
         self.dirty = False  # the hub knows that something waits
         self.flushed_s = float("-inf")
-        self.sending_since_s: float | None = None
+        self.sending_since_s: float | None = hub.monotonic_s()  # a door that never takes is slow as well
         self.keep_alive_s = float("inf")
         self.abort: Callable[[], object] = lambda: None  # set by the door: stop, whatever you wait for
         self._box: Mailbox = {}

@@ -33,15 +33,15 @@ INSERT INTO rider_event
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING
 """
 _EVENT = "id, event_id, rider_id, kind, fence_id, fence_name, at_ms, latitude, longitude, recorded_at_ms"
-_OF_WHOM = """
-(CAST(:rider_id AS TEXT) IS NULL OR rider_id = :rider_id)
-  AND (CAST(:fence_id AS TEXT) IS NULL OR fence_id = :fence_id)
-"""
+# {riders} stands for "" or "AND rider_id IN (:r0, :r1, ...)": placeholders only, never values.
 SELECT_EVENTS_AFTER = (
-    f"SELECT {_EVENT} FROM rider_event WHERE id > :id AND {_OF_WHOM} ORDER BY id LIMIT :limit"  # noqa: S608
+    f"SELECT {_EVENT} FROM rider_event"  # noqa: S608
+    " WHERE id > :id AND (CAST(:fence_id AS TEXT) IS NULL OR fence_id = :fence_id) {riders} ORDER BY id LIMIT :limit"
 )
 SELECT_EVENTS_BEFORE = (
-    f"SELECT {_EVENT} FROM rider_event WHERE id < :id AND {_OF_WHOM} ORDER BY id DESC LIMIT :limit"  # noqa: S608
+    f"SELECT {_EVENT} FROM rider_event"  # noqa: S608
+    " WHERE id < :id AND (CAST(:fence_id AS TEXT) IS NULL OR fence_id = :fence_id) {riders}"
+    " ORDER BY id DESC LIMIT :limit"
 )
 DELETE_OLD_EVENTS = "DELETE FROM rider_event WHERE recorded_at_ms < :before_ms"
 DELETE_EXCESS_EVENTS = """

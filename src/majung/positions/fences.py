@@ -24,6 +24,7 @@ log = structlog.get_logger("majung.fences")
 MAX_EVENTS = 1_000
 MAX_KEY_CHARS = 128
 _NEWEST = 2**63 - 1
+_RIDERS_AT_ONCE = 500
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(NewFence).decode
@@ -183,23 +184,46 @@ class FenceService:
         await self._database.write(work)
 
     async def events_after(
-        self, after_id: int, limit: int, rider_id: str | None = None, fence_id: str | None = None
+        self, after_id: int, limit: int, fence_id: str | None = None, riders: frozenset[str] | None = None
     ) -> list[StoredEvent]:
-        """The next events recorded after number `after_id`, oldest first: none is missed by going on like this."""
-        return await self._events(sql.SELECT_EVENTS_AFTER, after_id, limit, rider_id, fence_id)
+        """The next events recorded after number `after_id`, oldest first: going on like this misses none.
 
-    async def latest_events(
-        self, limit: int, rider_id: str | None = None, fence_id: str | None = None, before_id: int = _NEWEST
+        `riders` limits them to these; None: of everybody. At most MAX_EVENTS.
+        """
+        found = await self._events(sql.SELECT_EVENTS_AFTER, after_id, limit, fence_id, riders)
+        return sorted(found, key=lambda event: event.id)[:limit]
+
+    async def events_before(
+        self,
+        before_id: int | None,
+        limit: int,
+        fence_id: str | None = None,
+        riders: frozenset[str] | None = None,
     ) -> list[StoredEvent]:
-        """The newest events, newest first."""
-        return await self._events(sql.SELECT_EVENTS_BEFORE, before_id, limit, rider_id, fence_id)
+        """The newest events (recorded before number `before_id`), newest first. As `events_after`."""
+        number = _NEWEST if before_id is None else before_id
+        found = await self._events(sql.SELECT_EVENTS_BEFORE, number, limit, fence_id, riders)
+        return sorted(found, key=lambda event: -event.id)[:limit]
 
     async def _events(
-        self, statement: str, number: int, limit: int, rider_id: str | None, fence_id: str | None
+        self, statement: str, number: int, limit: int, fence_id: str | None, riders: frozenset[str] | None
     ) -> list[StoredEvent]:
-        limit = max(1, min(limit, MAX_EVENTS))
-        params = {"id": number, "limit": limit, "rider_id": rider_id, "fence_id": fence_id}
-        return [StoredEvent(*row) for row in await self._database.read(statement, params)]
+        params: dict[str, object] = {
+            "id": number,
+            "limit": max(1, min(limit, MAX_EVENTS)),
+            "fence_id": fence_id,
+        }
+        if riders is None:
+            rows = await self._database.read(statement.format(riders=""), params)
+            return [StoredEvent(*row) for row in rows]
+        found: list[StoredEvent] = []
+        names = sorted(riders)
+        for start in range(0, len(names), _RIDERS_AT_ONCE):
+            some = {f"r{i}": name for i, name in enumerate(names[start : start + _RIDERS_AT_ONCE])}
+            within = f"AND rider_id IN ({', '.join(f':{key}' for key in some)})"
+            rows = await self._database.read(statement.format(riders=within), params | some)
+            found += [StoredEvent(*row) for row in rows]
+        return found
 
     async def drop_old(self, now_ms: int) -> None:
         """Keep events within `triggers.keep_events_for` and `triggers.max_events`."""

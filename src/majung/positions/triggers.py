@@ -24,6 +24,8 @@ from majung.positions.shapes import Shape, compile_shape
 from majung.positions.standing import Crossing, FenceStates, KnownFence, Standing, cause_of, cross
 from majung.settings import TriggerSettings
 
+__all__ = ["EventKind", "FenceStates", "RiderEvent", "Triggers", "event_id_of"]
+
 
 class EventKind(StrEnum):
     """What happened. The values are part of the API."""

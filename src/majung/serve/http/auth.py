@@ -24,24 +24,23 @@ async def provide_principal(scope: Scope, services: Services) -> Principal:
 
 
 async def authenticate(connection: Connection, services: Services) -> Principal:
-    """The caller of this connection, within its rate limit.
+    """The caller of this connection, within its rate. Raises AuthError, RateLimited, Overloaded, PortError."""
+    principal = await verify(connection, services)
+    services.limiter.demand(principal.subject)
+    return principal
 
-    Raises AuthError, RateLimited, Overloaded, PortError.
-    """
+
+async def verify(connection: Connection, services: Services) -> Principal:
+    """The caller, who pays nothing for it: what a long stream asks again and again. Raises as `authenticate`."""
     remote = remote_of(connection)
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         username, password = parse_basic(value)
-        principal = await services.auth.authenticate_basic(username, password, remote)
-    else:
-        token = (
-            value.strip() if scheme.lower() == "bearer" else connection.query_params.get("access_token", "")
-        )
-        if not token:
-            raise AuthError("sign in: send a token as Authorization: Bearer")
-        principal = await services.auth.authenticate_bearer(token, remote)
-    services.limiter.demand(principal.subject)
-    return principal
+        return await services.auth.authenticate_basic(username, password, remote)
+    token = value.strip() if scheme.lower() == "bearer" else connection.query_params.get("access_token", "")
+    if not token:
+        raise AuthError("sign in: send a token as Authorization: Bearer")
+    return await services.auth.authenticate_bearer(token, remote)
 
 
 def remote_of(connection: Connection) -> str:
