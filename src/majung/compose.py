@@ -58,7 +58,8 @@ def _require_known(settings: Settings) -> None:
 async def open_database(data: Path) -> AsyncIterator[EmbeddedDatabase]:
     """The database alone, for commands that work beside a running server."""
     prepare_folder(data)
-    database = await EmbeddedDatabase.open(database_path(data))
+    database = EmbeddedDatabase(database_path(data))
+    await database.open()
     try:
         yield database
     finally:
@@ -73,23 +74,27 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     data = settings.data
     prepare_folder(data)
     async with contextlib.AsyncExitStack() as stack:
-        database = await EmbeddedDatabase.open(database_path(data))
+        database = EmbeddedDatabase(database_path(data))
+        await database.open()
         stack.push_async_callback(database.close)
         log = await EmbeddedLog.open(data / "log", settings.log, clock)
         stack.push_async_callback(log.close)
         live = await EmbeddedLiveStore.open(data, settings.cells, clock)
         stack.push_async_callback(live.close)
-        history = await EmbeddedHistory.open(data / "history", settings.history, clock)
+        history = EmbeddedHistory(data / "history", settings.history, clock)
+        await history.open()
         stack.push_async_callback(history.close)
         fanout = EmbeddedFanout()
         stack.push_async_callback(fanout.close)
 
         ledger = Ledger()
         hub = Hub(settings.live, clock, live, fanout)
-        triggers = Triggers()
-        fences = FenceService(database, triggers, clock)
+        triggers = Triggers(settings.triggers)
+        fences = FenceService(database, triggers, clock, settings.triggers)
+        fences.listeners.append(hub.fence_changed)
         policy = Policy(database, clock)
         auth = AuthService(database, clock, settings.auth)
+        stack.callback(auth.close)
         yield Services(
             settings=settings,
             clock=clock,

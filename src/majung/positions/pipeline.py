@@ -23,7 +23,7 @@ from majung.positions.fences import FenceService
 from majung.positions.ingest import POSITIONS_TOPIC
 from majung.positions.model import Mark, Position, StoredPosition
 from majung.positions.state import RiderState, as_live
-from majung.positions.triggers import RiderEvent, Triggers
+from majung.positions.triggers import FenceStates, RiderEvent, Triggers
 from majung.settings import PositionSettings
 from majung.tasks import Supervisor
 
@@ -34,6 +34,8 @@ EVENTS_TOPIC = "loc.events.v1"
 MAX_STATES = 500_000
 _RETRY_S = 0.5
 _CHUNK = 500
+
+ClockRule = Callable[[FenceStates, Position, int], list[RiderEvent]]
 
 _decode_position = msgspec.msgpack.Decoder(Position).decode
 _decode_state = msgspec.msgpack.Decoder(RiderState).decode
@@ -180,7 +182,7 @@ class Pipeline:
         not_before_ms = self.clock.now_ms() - self.settings.offline_after.total_seconds() * 1000
         riders = 0
         async for chunk in self.live.all_states():
-            states = [(rider_id, _decode_state(data)) for rider_id, data in chunk]
+            states = [(rider_id, self._recall_state(rider_id, data)) for rider_id, data in chunk]
             self.states.update(states[: max(0, MAX_STATES - len(self.states))])
             newest = [state.newest for _, state in states if state.newest is not None]
             await self.live.put([as_live(p) for p in newest if p.received_at_ms >= not_before_ms])
@@ -248,30 +250,26 @@ class Pipeline:
 
     async def expire(self) -> None:
         """Take riders off the map who have been silent for `positions.offline_after`."""
-        before_ms = self.clock.now_ms() - int(self.settings.offline_after.total_seconds() * 1000)
+        now_ms = self.clock.now_ms()
+        before_ms = now_ms - int(self.settings.offline_after.total_seconds() * 1000)
         async with self._turn:
             gone = await self.live.expire(before_ms)
-            now_ms = self.clock.now_ms()
             events: list[RiderEvent] = []
             for position in gone:
-                state = await self.state_of(position.rider_id)
-                if state.fences is not None and state.newest is not None:
-                    events += self.triggers.expire(state.fences, state.newest, now_ms)
-                    self._dirty.add(position.rider_id)
-            for rider_id, state in self._watched_for_silence():
-                assert state.newest is not None
-                silent = self.triggers.silence(state.fences, state.newest, now_ms)
-                if silent:
-                    events += silent
-                    self._dirty.add(rider_id)
+                events += await self._look(position.rider_id, self.triggers.expire, now_ms)
+            for rider_id in self.triggers.due(now_ms):
+                events += await self._look(rider_id, self.triggers.look, now_ms)
             await self._announce_events(events)
         if gone:
             self.hub.gone([position.rider_id for position in gone])
 
-    def _watched_for_silence(self) -> list[tuple[str, RiderState]]:
-        if not self.triggers.watches_silence():
+    async def _look(self, rider_id: str, rule: ClockRule, now_ms: int) -> list[RiderEvent]:
+        """Apply a rule of the clock to a rider, as far as anything is known of it."""
+        state = await self.state_of(rider_id)
+        if state.fences is None or state.newest is None:
             return []
-        return [(i, s) for i, s in self.states.items() if s.fences is not None and s.newest is not None]
+        self._dirty.add(rider_id)
+        return rule(state.fences, state.newest, now_ms)
 
     async def state_of(self, rider_id: str) -> RiderState:
         """The state of one rider, from memory or the checkpoint; a new one for a stranger."""
@@ -283,7 +281,13 @@ class Pipeline:
         found = await self.live.load_states(rider_ids)
         for rider_id in rider_ids:
             data = found.get(rider_id)
-            self.states[rider_id] = _decode_state(data) if data else RiderState(sessions={})
+            self.states[rider_id] = self._recall_state(rider_id, data) if data else RiderState(sessions={})
+
+    def _recall_state(self, rider_id: str, data: bytes) -> RiderState:
+        state = _decode_state(data)
+        if state.fences is not None:
+            self.triggers.remember(rider_id, state.fences)
+        return state
 
     async def _announce_events(self, events: list[RiderEvent]) -> None:
         if not events:
@@ -358,11 +362,11 @@ async def trigger(core: Pipeline, batch: Batch) -> None:
     if not core.triggers.active():
         return
     for position, mark in zip(batch.fresh, batch.marks, strict=True):
-        if mark is Mark.PLAIN:
-            state = core.states[position.rider_id]
-            if state.fences is None:
-                state.fences = core.triggers.new_state()
-            batch.events += core.triggers.step(state.fences, position)
+        state = core.states[position.rider_id]
+        if state.fences is None:
+            state.fences = core.triggers.new_state()
+        rule = core.triggers.step if mark is Mark.PLAIN else core.triggers.hear
+        batch.events += rule(state.fences, position)
     await core._announce_events(batch.events)
 
 

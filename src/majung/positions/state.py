@@ -1,20 +1,19 @@
 """What the consumer remembers of a rider between two positions. Checkpointed through the LiveStore."""
 
-from typing import Any
-
 import msgspec
 
 from majung.positions.model import LivePosition, Position
+from majung.positions.triggers import FenceStates
 
 
 class RiderState(msgspec.Struct, array_like=True):
-    """Mutable, owned by the pipeline. `fences` belongs to `triggers` (its own encoding, opaque here)."""
+    """Mutable, owned by the pipeline; `fences` is what `triggers` remembers."""
 
     newest: Position | None = None
     sessions: dict[str, list[int]] = {}
     doubt: Position | None = None
     doubts: int = 0
-    fences: Any = None
+    fences: FenceStates | None = None
 
 
 def as_live(position: Position) -> LivePosition:
