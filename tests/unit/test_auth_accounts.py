@@ -194,7 +194,7 @@ async def test_how_it_is_typed_into_the_apps(kit: Kit) -> None:
     assert set(apps) == {"owntracks", "osmand", "overland"}
     assert apps["owntracks"]["URL"] == "https://go.example/owntracks"
     assert (apps["owntracks"]["Username"], apps["owntracks"]["Password"]) == ("라이더 1", device.token)
-    assert apps["osmand"]["Server URL"] == f"https://go.example/osmand?token={device.token}"
+    assert apps["osmand"] == {"Server URL": "https://go.example/osmand", "Device identifier": device.token}
     assert apps["overland"]["Access Token"] == device.token
     plain = ServerSettings.model_validate({"http": "0.0.0.0:8080"})
     assert address_of(plain) == "http://0.0.0.0:8080"

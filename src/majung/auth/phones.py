@@ -1,6 +1,7 @@
-"""How to type a device's credential into the phone apps that exist: what each calls its fields."""
+"""How to type a device's credential into the phone apps that exist: what each calls its fields.
 
-from urllib.parse import quote
+`docs/phones.md` says the same at length.
+"""
 
 from majung.auth.model import NewDevice
 from majung.settings import ServerSettings
@@ -14,7 +15,6 @@ def address_of(settings: ServerSettings) -> str:
 
 def app_settings(device: NewDevice, address: str) -> dict[str, dict[str, str]]:
     """For each app its settings by the names that the app shows, with the credential in them."""
-    token = quote(device.token, safe="")
     return {
         "owntracks": {
             "Mode": "HTTP",
@@ -23,8 +23,8 @@ def app_settings(device: NewDevice, address: str) -> dict[str, dict[str, str]]:
             "Password": device.token,
         },
         "osmand": {
-            "Server URL": f"{address}/osmand?token={token}",
-            "Device identifier": device.rider_id,
+            "Server URL": f"{address}/osmand",
+            "Device identifier": device.token,
         },
         "overland": {
             "Receiver Endpoint URL": f"{address}/overland",
