@@ -14,8 +14,8 @@ import msgspec
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.clock import Clock
 from majung.live import messages
-from majung.live.changes import EVENT, GONE, NOWHERE, POSITION, Change, Ring
 from majung.live.messages import Subscribe
+from majung.live.recent import Recent
 from majung.live.relay import Relay
 from majung.live.viewer import See, Viewer, Visible
 from majung.live.watch import RESUME, Area, Subscription, Watch
@@ -40,7 +40,7 @@ class Hub:
     def __init__(self, settings: LiveSettings, clock: Clock, live: LiveStore, fanout: Fanout) -> None:
         self.monotonic_s = clock.monotonic_s
         self.epoch = secrets.token_hex(8)
-        self.offset = 1  # 0 is the offset that nobody can resume from
+        self.recent = Recent(settings.resume_bytes, settings.resume_for.total_seconds())
         self.buffer_bytes = settings.viewer_buffer_bytes
         self.sent = 0
         self.coalesced = 0
@@ -52,8 +52,6 @@ class Hub:
         self._relay = Relay(fanout, self)
         self._max_viewers = settings.max_viewers
         self._flush_every_s = settings.flush_every.total_seconds()
-        self._ring = Ring(settings.resume_bytes, settings.resume_for.total_seconds(), self.offset)
-        self._newest: dict[str, Change] = {}
         self._watch = Watch()
         self._viewers: dict[Viewer, None] = {}
         self._later: list[Viewer] = []
@@ -99,63 +97,30 @@ class Hub:
     def apply(self, positions: Sequence[LivePosition], bodies: Sequence[bytes]) -> None:
         """Positions, from here or another server, with their JSON."""
         now_s = self.monotonic_s()
-        newest, ring = self._newest, self._ring
         for position, body in zip(positions, bodies, strict=True):
-            was = newest.get(position.rider_id)
-            self.offset += 1
-            change = Change(
-                self.offset,
-                POSITION,
-                position.rider_id,
-                body,
-                position.latitude,
-                position.longitude,
-                NOWHERE if was is None else was.latitude,
-                NOWHERE if was is None else was.longitude,
-                now_s,
-            )
-            newest[position.rider_id] = change
-            ring.add(change)
-            self._watch.tell(change)
-        self._trim(now_s)
+            self._watch.tell(self.recent.moved(position, body, now_s))
+        self.recent.trim(now_s)
 
     def apply_gone(self, rider_ids: Iterable[str]) -> None:
         """Departures, from here or another server."""
         now_s = self.monotonic_s()
         for rider_id in rider_ids:
-            was = self._newest.get(rider_id)
-            self.offset += 1
-            at = (NOWHERE, NOWHERE) if was is None else (was.latitude, was.longitude)
-            change = Change(self.offset, GONE, rider_id, b"", NOWHERE, NOWHERE, *at, now_s)
-            self._newest[rider_id] = change
-            self._ring.add(change)
-            for subscription in (*self._watch.at(*at), *self._watch.of_rider(rider_id)):
+            change = self.recent.gone(rider_id, now_s)
+            in_view = self._watch.at(change.was_latitude, change.was_longitude)
+            for subscription in (*in_view, *self._watch.of_rider(rider_id)):
                 subscription.viewer.put(rider_id, change)
-        self._trim(now_s)
+        self.recent.trim(now_s)
 
     def apply_events(self, events: Sequence[RiderEvent], bodies: Sequence[bytes]) -> None:
         """Events, from here or another server, with their JSON."""
-        now_s = self.monotonic_s()
+        now_s, watch = self.monotonic_s(), self._watch
         for event, body in zip(events, bodies, strict=True):
-            self.offset += 1
-            place = (event.latitude, event.longitude)
-            change = Change(
-                self.offset, EVENT, event.rider_id, body, *place, NOWHERE, NOWHERE, now_s, event.fence_id
-            )
-            self._ring.add(change)
-            watch = self._watch
-            concerned = (
-                *watch.of_rider(event.rider_id), *watch.of_fence(event.fence_id), *watch.at(*place)
-            )  # fmt: skip
-            viewers = {subscription.viewer: None for subscription in concerned}
-            for viewer in viewers:
+            change = self.recent.happened(event, body, now_s)
+            in_view = watch.at(event.latitude, event.longitude)
+            concerned = (*watch.of_rider(event.rider_id), *watch.of_fence(event.fence_id), *in_view)
+            for viewer in {subscription.viewer: None for subscription in concerned}:
                 viewer.put_event(change)
-        self._trim(now_s)
-
-    def _trim(self, now_s: float) -> None:
-        for change in self._ring.trim(now_s):
-            if change.kind == GONE and self._newest.get(change.rider_id) is change:
-                del self._newest[change.rider_id]
+        self.recent.trim(now_s)
 
     # ---------------------------------------------------------------------------------- viewers
 
@@ -201,7 +166,7 @@ class Hub:
             raise ValueError(f"a viewer has at most {MAX_SUBSCRIPTIONS} subscriptions")
         self.unsubscribe(viewer, wish.id)
         subscription = Subscription(viewer, wish.id, riders, wish.area or fence, wish.fence or "")
-        if wish.epoch == viewer.epoch.decode() and wish.offset > 0 and self.reaches(wish.offset):
+        if wish.epoch == viewer.epoch.decode() and wish.offset > 0 and self.recent.reaches(wish.offset):
             subscription.state, subscription.after = RESUME, wish.offset
             viewer.notice(messages.resumed(wish.id, viewer.epoch, wish.offset))
         elif wish.epoch:
@@ -235,7 +200,7 @@ class Hub:
             self.resyncs += 1
             self._add(renewed)
 
-    # ------------------------------------------------------------------------ snapshot and resume
+    # ------------------------------------------------------------------------------- snapshots
 
     async def find(self, subscription: Subscription) -> list[LivePosition]:
         """What the LiveStore knows of those watched. Raises PortError."""
@@ -250,67 +215,6 @@ class Hub:
                 messages.error(413, "Large area", detail, "large-area", subscription.name)
             )
         return found
-
-    def overlay(self, subscription: Subscription, found: Iterable[LivePosition]) -> list[Change]:
-        """A snapshot that belongs to exactly this offset.
-
-        The LiveStore may be ahead of what was published. Where the hub knows a rider, what it published
-        last counts, so that no later change can move a marker back; where it does not (after a start),
-        it learns the rider now, so that it can say when the rider leaves.
-        """
-        visible, area = subscription.viewer.visible, subscription.area
-        changes: list[Change] = []
-        for position in found:
-            rider_id = position.rider_id
-            if visible is not None and rider_id not in visible:
-                continue
-            change = self._newest.get(rider_id)
-            if change is None:
-                change = self._learn(position)
-            if change.kind == POSITION and (area is None or area.contains(change.latitude, change.longitude)):
-                changes.append(change)
-        return changes
-
-    def _learn(self, position: LivePosition) -> Change:
-        where = (position.latitude, position.longitude)
-        body = _encode(position)
-        change = Change(0, POSITION, position.rider_id, body, *where, NOWHERE, NOWHERE, self.monotonic_s())
-        self._newest[position.rider_id] = change
-        return change
-
-    def reaches(self, after: int) -> bool:
-        """Whether everything after that offset is still held."""
-        return self._ring.floor <= after <= self.offset
-
-    def missed(self, subscription: Subscription, after: int) -> list[tuple[str, Change | None]]:
-        """What changed after that offset: the newest of each rider, or that it is gone, or left (None)."""
-        newest, area = self._newest, subscription.area
-        if area is None or subscription.box is None:
-            known = [newest[rider_id] for rider_id in subscription.riders if rider_id in newest]
-            return [(change.rider_id, change) for change in known if change.offset > after]
-        first: dict[str, Change] = {}
-        for change in self._ring.touching(subscription.box, after):
-            if change.rider_id not in first or change.offset < first[change.rider_id].offset:
-                first[change.rider_id] = change
-        missed: list[tuple[str, Change | None]] = []
-        for rider_id, change in first.items():
-            now = newest[rider_id]
-            if now.kind == POSITION and area.contains(now.latitude, now.longitude):
-                missed.append((rider_id, now))
-            elif area.contains(change.was_latitude, change.was_longitude):
-                missed.append((rider_id, now if now.kind == GONE else None))
-        return missed
-
-    def missed_events(self, subscription: Subscription, after: int) -> list[Change]:
-        """Events after that offset that concern it, oldest first."""
-        area, riders, fence_id = subscription.area, subscription.riders, subscription.fence_id
-        return [
-            change
-            for change in self._ring.events(after)
-            if change.rider_id in riders
-            or (fence_id and change.fence_id == fence_id)
-            or (area is not None and area.contains(change.latitude, change.longitude))
-        ]
 
     # -------------------------------------------------------------------------------- housekeeping
 
@@ -337,7 +241,7 @@ class Hub:
     async def sweep(self) -> None:
         """Every half second: who may still watch, who does not read (or never began), who heard nothing."""
         now_s, now_ms = self.monotonic_s(), self._clock.now_ms()
-        self._trim(now_s)
+        self.recent.trim(now_s)
         for number, viewer in enumerate(list(self._viewers), 1):
             expires_at_ms = viewer.principal.expires_at_ms
             if expires_at_ms is not None and expires_at_ms <= now_ms:
@@ -379,7 +283,6 @@ class Hub:
 
     def resync_all(self) -> None:
         """Changes of another server were missed: everybody starts again with a snapshot."""
-        self._newest.clear()
-        self._ring = Ring(self._ring.max_bytes, self._ring.keep_s, self.offset)
+        self.recent.forget()
         for viewer in self._viewers:
             viewer.resync()

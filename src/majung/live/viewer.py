@@ -61,7 +61,7 @@ class Viewer:
         self._events: list[Change] = []
         self._notices: list[bytes] = []
         self._stale = False  # the mailbox overflowed: nothing is collected until the next take
-        self._sent = hub.offset  # LIVE subscriptions were given everything up to here
+        self._sent = hub.recent.offset  # LIVE subscriptions were given everything up to here
         self._ping = False
         self._due = False
         self._waiter: asyncio.Future[None] | None = None
@@ -163,7 +163,7 @@ class Viewer:
             raise self._closed
         found: list[tuple[Subscription, list[LivePosition]]] = []
         for subscription in [s for s in self.subscriptions.values() if s.state == NEW]:
-            subscription.after = self.hub.offset
+            subscription.after = self.hub.recent.offset
             found.append((subscription, await self.hub.find(subscription)))
         # Nothing is awaited from here: snapshots, mailbox and offset belong to one moment.
         return self._compose(found)
@@ -175,7 +175,7 @@ class Viewer:
         shown: set[str] = set()
         for subscription, positions in found:
             if self.subscriptions.get(subscription.name) is subscription and subscription.state == NEW:
-                changes = self.hub.overlay(subscription, positions)
+                changes = self.hub.recent.snapshot(subscription, positions, self.hub.monotonic_s())
                 shown.update(change.rider_id for change in changes)
                 if subscription.resync:
                     pieces.append(frames.plain(messages.resync(subscription.name)))
@@ -193,7 +193,7 @@ class Viewer:
             pieces.append(frames.plain(b""))
         self._ping = self.dirty = False
         self.flushed_s = self.sending_since_s = self.hub.monotonic_s()
-        self._sent = self.hub.offset
+        self._sent = self.hub.recent.offset
         self._due = self._closed is not None or any(s.state == NEW for s in self.subscriptions.values())
         return frames.render(pieces, self.epoch, before, self._resumable())
 
@@ -223,12 +223,12 @@ class Viewer:
                 continue  # subscribed while the LiveStore was asked for another: its turn is the next take
             if stale or subscription.state == RESUME:
                 after = self._sent if subscription.state == LIVE else subscription.after
-                if not self.hub.reaches(after):
+                if not self.hub.recent.reaches(after):
                     self._restart(subscription)
                     continue
-                self._merge(box, self.hub.missed(subscription, after))
+                self._merge(box, self.hub.recent.missed(subscription, after))
                 missed_events |= {
-                    change.offset: change for change in self.hub.missed_events(subscription, after)
+                    change.offset: change for change in self.hub.recent.missed_events(subscription, after)
                 }
             subscription.state = LIVE
             subscription.resync = False
