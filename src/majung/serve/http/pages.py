@@ -1,0 +1,143 @@
+"""The operators' page: built assets, and the settings that the map starts with."""
+
+import asyncio
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Request, Response, get
+
+import majung
+from majung.services import Services
+from majung.settings import MapSettings
+from majung.webui import DIST
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".woff2": "font/woff2",
+}
+_ASSET = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,120}")
+_HASHED = "public, max-age=31536000, immutable"  # a changed asset has another name
+_TEMPLATE = re.compile(r"\{[zxy]\}")
+
+_NOT_BUILT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Majung: the pages are not built</title>
+<h1>The pages are not built</h1>
+<p>The server runs; its API is at <code>/v1</code>. To see the map, run <code>make web</code> in the
+project and load this page again.</p>
+<p lang="ko">서버는 실행 중이지만 화면이 빌드되지 않았습니다. 프로젝트에서 <code>make web</code>을 실행한 뒤
+이 페이지를 다시 여세요.</p>
+</html>
+"""
+
+
+class MapConfig(msgspec.Struct, frozen=True):
+    """What the map starts with: where, how near (zoom 0-22), and what lies under the riders."""
+
+    tile_url: str
+    tile_attribution: str
+    latitude: float
+    longitude: float
+    zoom: float
+    version: str
+
+
+@get("/", include_in_schema=False)
+async def get_page(request: Request[Any, Any, Any], services: Services) -> Response[bytes]:
+    """The page, or how to build it (503)."""
+    headers = _security_headers(services.settings.map)
+    found = await asyncio.to_thread(_read, DIST / "index.html", _takes_gzip(request))
+    if found is None:
+        return Response(_NOT_BUILT.encode(), status_code=503, media_type=_TYPES[".html"], headers=headers)
+    content, encoding = found
+    headers |= encoding | {
+        "Cache-Control": "no-cache",
+        "ETag": f'"{hashlib.sha256(content).hexdigest()[:20]}"',
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(content, media_type=_TYPES[".html"], headers=headers)
+
+
+@get("/assets/{name:str}", include_in_schema=False)
+async def get_asset(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    """A script, style or outline by its hashed name; may be cached for ever."""
+    suffix = Path(name).suffix
+    if not _ASSET.fullmatch(name) or suffix not in _TYPES:
+        raise LookupError("no such asset")
+    found = await asyncio.to_thread(_read, DIST / "assets" / name, _takes_gzip(request))
+    if found is None:
+        raise LookupError("no such asset")
+    content, encoding = found
+    headers = encoding | {"Cache-Control": _HASHED, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=_TYPES[suffix], headers=headers)
+
+
+@get("/v1/map/config.json", summary="What the map starts with", tags=["map"], security=[])
+async def get_map_config(services: Services) -> Response[MapConfig]:
+    """Needs no token: nothing in it is secret (keys in a tile URL are public by nature)."""
+    settings = services.settings.map
+    config = MapConfig(
+        tile_url=settings.tile_url,
+        tile_attribution=settings.tile_attribution,
+        latitude=settings.latitude,
+        longitude=settings.longitude,
+        zoom=settings.zoom,
+        version=majung.__version__,
+    )
+    return Response(config, headers={"Cache-Control": "no-cache"})
+
+
+HANDLERS = [get_page, get_asset, get_map_config]
+
+
+def _takes_gzip(request: Request[Any, Any, Any]) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
+
+
+def _read(file: Path, gzip: bool) -> tuple[bytes, dict[str, str]] | None:
+    """The file, packed when there is a packed one and the client takes it. None: there is none."""
+    vary = {"Vary": "Accept-Encoding"}
+    try:
+        if gzip and (packed := file.with_name(file.name + ".gz")).is_file():
+            return packed.read_bytes(), vary | {"Content-Encoding": "gzip"}
+        return file.read_bytes(), vary
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _security_headers(settings: MapSettings) -> dict[str, str]:
+    tiles = " ".join(["", *tile_origins(settings.tile_url)])
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; worker-src 'self' blob:; "
+        f"img-src 'self' data: blob:{tiles}; connect-src 'self'{tiles}; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def tile_origins(tile_url: str) -> list[str]:
+    """From where the page may load map data. A style names hosts of its own, so it opens all of HTTPS."""
+    if not tile_url:
+        return []
+    parts = urlsplit(_TEMPLATE.sub("0", tile_url))
+    if any(c in "\"';, " for c in parts.netloc):
+        return []
+    own = [f"{parts.scheme}://{parts.netloc}"] if parts.scheme in ("http", "https") and parts.netloc else []
+    return own if _TEMPLATE.search(tile_url) else [*own, "https:"]

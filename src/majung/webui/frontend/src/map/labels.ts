@@ -1,0 +1,85 @@
+// Names beside riders: drawn on a canvas over the map, at the places where the markers are in this frame.
+
+import type { Map as MapLibre } from "maplibre-gl";
+import { drawnAt, type RiderStore } from "../live/riders";
+import { latitudeOf, longitudeOf } from "./geo";
+import { radiusAt } from "./riders-layer";
+import type { MapTheme } from "./theme";
+
+const MOST = 150;
+const FONT_PX = 11;
+
+export class Labels {
+  theme: MapTheme;
+  /** Name everybody (when not too many are in view), not only who is selected or pointed at. */
+  all = false;
+  hidden = false;
+  selected = "";
+  hovered = "";
+  #canvas = document.createElement("canvas");
+  #drawn = false;
+
+  constructor(
+    private readonly map: MapLibre,
+    private readonly riders: RiderStore,
+    theme: MapTheme,
+  ) {
+    this.theme = theme;
+    this.#canvas.className = "labels";
+    this.#canvas.setAttribute("aria-hidden", "true");
+    map.getCanvasContainer().append(this.#canvas);
+    map.on("render", this.#draw);
+  }
+
+  #draw = (): void => {
+    const named = this.#named();
+    if (named.length === 0 && !this.#drawn) return;
+    const context = this.#context();
+    if (!context) return;
+    this.#drawn = named.length > 0;
+    const now = performance.now();
+    const radius = radiusAt(this.map.getZoom());
+    for (const rider of named) {
+      const [x, y] = drawnAt(rider, now);
+      const at = this.map.project([longitudeOf(x), latitudeOf(y)]);
+      const strong = rider.id === this.selected || rider.id === this.hovered;
+      context.font = `${strong ? 650 : 500} ${strong ? FONT_PX + 1 : FONT_PX}px ui-sans-serif, system-ui, "Noto Sans KR", sans-serif`;
+      context.fillStyle = rider.id === this.selected ? this.theme.selected : this.theme.labelStrong;
+      context.strokeText(rider.id, at.x, at.y + radius + 12);
+      context.fillText(rider.id, at.x, at.y + radius + 12);
+    }
+  };
+
+  #named() {
+    if (this.hidden) return [];
+    const chosen = new Set([this.selected, this.hovered]);
+    if (this.all) {
+      const view = this.map.getBounds();
+      const inView = this.riders.list.filter(({ position }) => view.contains([position.longitude, position.latitude]));
+      if (inView.length <= MOST) return inView;
+    }
+    return [...chosen].flatMap((id) => this.riders.byId.get(id) ?? []);
+  }
+
+  #context(): CanvasRenderingContext2D | null {
+    const { clientWidth, clientHeight } = this.map.getCanvas();
+    const ratio = this.map.getPixelRatio();
+    const canvas = this.#canvas;
+    if (canvas.width !== Math.round(clientWidth * ratio) || canvas.height !== Math.round(clientHeight * ratio)) {
+      canvas.width = Math.round(clientWidth * ratio);
+      canvas.height = Math.round(clientHeight * ratio);
+      canvas.style.width = `${clientWidth}px`;
+      canvas.style.height = `${clientHeight}px`;
+    }
+    const context = canvas.getContext("2d");
+    if (!context) return null;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, clientWidth, clientHeight);
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.lineJoin = "round";
+    context.lineWidth = 3;
+    context.strokeStyle = this.theme.halo;
+    return context;
+  }
+}
