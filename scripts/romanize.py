@@ -7,94 +7,16 @@ stand behind a hyphen and change nothing (강남구 → Gangnam-gu).
 
 import re
 
-_INITIALS = "g kk n d tt r m b pp s ss _ j jj ch k t p h".replace("_", "").split(" ")
-_VOWELS = [
-    "a",
-    "ae",
-    "ya",
-    "yae",
-    "eo",
-    "e",
-    "yeo",
-    "ye",
-    "o",
-    "wa",
-    "wae",
-    "oe",
-    "yo",
-    "u",
-    "wo",
-    "we",
-    "wi",
-    "yu",
-    "eu",
-    "ui",
-    "i",
-]
-_FINALS = [
-    "",
-    *[
-        "k",
-        "k",
-        "k",
-        "n",
-        "n",
-        "n",
-        "t",
-        "l",
-        "k",
-        "m",
-        "l",
-        "l",
-        "l",
-        "p",
-        "l",
-        "m",
-        "p",
-        "p",
-        "t",
-        "t",
-        "ng",
-        "t",
-        "t",
-        "k",
-        "t",
-        "p",
-        "t",
-    ],
-]
-_BEFORE_VOWEL = [
-    "",
-    *[
-        "g",
-        "kk",
-        "ks",
-        "n",
-        "nj",
-        "n",
-        "d",
-        "r",
-        "lg",
-        "lm",
-        "lb",
-        "ls",
-        "lt",
-        "lp",
-        "r",
-        "m",
-        "b",
-        "ps",
-        "s",
-        "ss",
-        "ng",
-        "j",
-        "ch",
-        "k",
-        "t",
-        "p",
-        "h",
-    ],
-]
+
+def _sounds(text: str) -> list[str]:
+    """One a syllable part in the order of Unicode; `-` is silent."""
+    return text.replace("-", "").split(" ")
+
+
+_INITIALS = _sounds("g kk n d tt r m b pp s ss - j jj ch k t p h")
+_VOWELS = _sounds("a ae ya yae eo e yeo ye o wa wae oe yo u wo we wi yu eu ui i")
+_FINALS = _sounds("- k k k n n n t l k m l l l p l m p p t t ng t t k t p t")
+_BEFORE_VOWEL = _sounds("- g kk ks n nj n d r lg lm lb ls lt lp r m b ps s ss ng j ch k t p h")
 
 # (final as spoken, next initial) → how the pair is written.
 _PAIRS = {
