@@ -122,7 +122,7 @@ _REPLAY_EXAMPLES = (
 def replay(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help=f"Recorded tracks: {' '.join(FORMATS)}, each also as .gz."),
+        typer.Argument(metavar="FILE", help=f"Recorded tracks: {' '.join(FORMATS)}, each also as .gz."),
     ],
     to: To,
     token: Token,

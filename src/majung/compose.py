@@ -92,9 +92,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         triggers = Triggers(settings.triggers)
         fences = FenceService(database, triggers, clock, settings.triggers)
         fences.listeners.append(hub.fence_changed)
-        policy = Policy(database, clock)
         auth = AuthService(database, clock, settings.auth)
         stack.callback(auth.close)
+        policy = Policy(database, clock, auth.changes)
         yield Services(
             settings=settings,
             clock=clock,

@@ -25,6 +25,7 @@ from majung.clock import Clock
 from majung.positions.cellload import ReadLoad
 from majung.positions.celltree import BASE, COARSE, FINE, CellTree, coarse_of
 from majung.positions.geodesy import Box, box_around
+from majung.positions.geohash import children
 from majung.settings import CellSettings
 
 __all__ = ["BASE", "COARSE", "FINE", "CellIndex", "Change", "Ring"]
@@ -259,8 +260,7 @@ class CellIndex:
         if cell >> 5 * BASE:
             reads_per_s, bound = self._load.per_s(cell, now_s), self._ratio * self._split_members
         else:
-            below = range(cell << 5, cell + 1 << 5)
-            if any(part in self._refined or part in self._changing for part in below):
+            if any(part in self._refined or part in self._changing for part in children(cell)):
                 return False  # one step after the other: its cells of 7 first
             parts = (cell, *self._tree.children(cell))
             reads_per_s, bound = sum(self._load.per_s(part, now_s) for part in parts), self._quiet_members

@@ -141,6 +141,11 @@ def decode(geohash: str) -> tuple[float, float]:
     return centre(from_text(geohash))
 
 
+def children(cell: int) -> list[int]:
+    """The 32 cells of the next precision that make up a cell."""
+    return list(range(cell << 5, cell + 1 << 5))
+
+
 def neighbours(cell: int) -> list[int]:
     """The up to eight cells around one: longitude goes round, at a pole there is no next row."""
     precision = precision_of(cell)

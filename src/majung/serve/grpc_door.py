@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from majung.auth.limits import RateLimiter
+from majung.auth.limits import RateLimited, RateLimiter
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.auth.policy import Action, may
 from majung.auth.service import AuthService
@@ -31,6 +31,7 @@ log = structlog.get_logger("majung.grpc")
 
 SERVICE = "majung.location.v1.LocationService"
 MAX_MESSAGE_BYTES = 1_048_576
+VERIFY_EVERY_MS = 500
 
 
 class Context(Protocol):
@@ -38,6 +39,10 @@ class Context(Protocol):
 
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
         """Headers of the call."""
+        ...
+
+    def peer(self) -> str:
+        """Whose address, like `ipv4:127.0.0.1:5000`."""
         ...
 
     async def read(self) -> Any:
@@ -60,9 +65,13 @@ class _Call:
     a moment), so each is awaited: an acknowledgement must cover everything before it.
     """
 
-    __slots__ = ("commits", "last_seq", "reading_done", "wake")
+    __slots__ = ("commits", "last_seq", "principal", "reading_done", "remote", "token", "verified_ms", "wake")
 
-    def __init__(self) -> None:
+    def __init__(self, principal: Principal, token: str, remote: str, now_ms: int) -> None:
+        self.principal = principal
+        self.token = token
+        self.remote = remote
+        self.verified_ms = now_ms
         self.commits: deque[tuple[asyncio.Future[None], int]] = deque()
         self.last_seq = 0
         self.wake = asyncio.Event()
@@ -153,11 +162,10 @@ class GrpcDoor:
 
     async def _stream_positions(self, _: object, context: Context) -> bytes:
         """Read to the end, wait until all is durable, answer once."""
-        principal = await self._admit(context)
-        call = _Call()
+        call = await self._admit(context)
         self.open_streams += 1
         try:
-            await self._read_all(call, principal, context)
+            await self._read_all(call, context)
             while call.commits:
                 await call.next_durable()
             return encode_ack(call.last_seq)
@@ -169,10 +177,9 @@ class GrpcDoor:
 
     async def _track_positions(self, _: object, context: Context) -> None:
         """Read while acknowledging what has become durable; many positions may share one answer."""
-        principal = await self._admit(context)
-        call = _Call()
+        call = await self._admit(context)
         self.open_streams += 1
-        reader = asyncio.create_task(self._read_and_wake(call, principal, context))
+        reader = asyncio.create_task(self._read_and_wake(call, context))
         try:
             await self._acknowledge(call, context)
             await reader
@@ -191,59 +198,78 @@ class GrpcDoor:
             while call.commits:
                 await context.write(encode_ack(await call.next_durable()))
 
-    async def _read_and_wake(self, call: _Call, principal: Principal, context: Context) -> None:
+    async def _read_and_wake(self, call: _Call, context: Context) -> None:
         try:
-            await self._read_all(call, principal, context)
+            await self._read_all(call, context)
         finally:
             call.reading_done = True
             call.wake.set()
 
-    async def _read_all(self, call: _Call, principal: Principal, context: Context) -> None:
+    async def _read_all(self, call: _Call, context: Context) -> None:
         ingest, limiter, wake = self._ingest, self._limiter, call.wake
         while True:
             await ingest.ready()
             data = await context.read()
             if data is grpc.aio.EOF:
                 return
-            wait_s = limiter.take(principal.subject)
+            now_ms = ingest.now_ms()
+            if now_ms - call.verified_ms > VERIFY_EVERY_MS:
+                await self._verify(call, now_ms)
+            wait_s = limiter.take(call.principal.subject)
             if wait_s > 0:  # not reading is the back-pressure: HTTP/2 stops the device
                 await asyncio.sleep(wait_s)
-            self._take(call, principal, data)
+            self._take(call, data, now_ms)
             wake.set()
 
-    def _take(self, call: _Call, principal: Principal, data: bytes) -> None:
+    def _take(self, call: _Call, data: bytes, now_ms: int) -> None:
         try:
-            position = decode_position(data, principal.rider_id, self._ingest.now_ms())
+            position = decode_position(data, call.principal.rider_id, now_ms)
         except Malformed as problem:
-            commit = self._ingest.quarantine(principal, DOOR, data, Reason.MALFORMED, str(problem))
+            commit = self._ingest.quarantine(call.principal, DOOR, data, Reason.MALFORMED, str(problem))
             call.note(commit, call.last_seq)
         else:
-            call.note(self._ingest.submit(principal, [position]), position.seq)
+            call.note(self._ingest.submit(call.principal, [position]), position.seq)
 
-    async def _admit(self, context: Context) -> Principal:
+    # ------------------------------------------------------------------------------------ admission
+
+    async def _verify(self, call: _Call, now_ms: int) -> None:
+        """A call may last for days; a credential that was revoked meanwhile ends it with the next message."""
+        call.principal = await self._auth.authenticate_bearer(call.token, call.remote)
+        call.verified_ms = now_ms
+
+    async def _admit(self, context: Context) -> _Call:
         """Authenticate the call, or end it with the status that says what is wrong."""
         if self.open_streams >= self._settings.max_streams:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many open streams; try again later")
-        token = ""
-        for name, value in context.invocation_metadata() or ():
-            if name == "authorization" and isinstance(value, str):
-                scheme, _, token = value.partition(" ")
-                token = token.strip() if scheme.lower() == "bearer" else ""
         try:
-            if not token:
-                raise AuthError("send metadata authorization: Bearer <device token>")
-            principal = await self._auth.authenticate_bearer(token)
+            token, remote = _bearer_of(context), _remote_of(context.peer())
+            principal = await self._auth.authenticate_bearer(token, remote)
             if not may(principal, Action.REPORT_OWN):
                 raise Forbidden(f"the role {principal.role} does not report positions")
-        except (AuthError, Forbidden) as problem:
+        except Exception as problem:
             await _abort(context, problem)
             raise
-        return principal
+        return _Call(principal, token, remote, self._ingest.now_ms())
+
+
+def _bearer_of(context: Context) -> str:
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization" and isinstance(value, str):
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() == "bearer" and token.strip():
+                return token.strip()
+    raise AuthError("send metadata authorization: Bearer <device token>")
+
+
+def _remote_of(peer: str) -> str:
+    """The address in gRPC's `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`, without the port."""
+    return peer.partition(":")[2].rpartition(":")[0]
 
 
 _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (AuthError, grpc.StatusCode.UNAUTHENTICATED),
     (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
+    (RateLimited, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (StorageFull, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Overloaded, grpc.StatusCode.UNAVAILABLE),
     (PortError, grpc.StatusCode.UNAVAILABLE),

@@ -19,12 +19,12 @@ import structlog
 from majung.backends.embedded import history_codec as codec
 from majung.backends.embedded._sqlite import translate
 from majung.backends.embedded.history_codec import HOUR_MS, Chunk
-from majung.backends.embedded.history_file import CHUNKS_OF_RIDERS, count, good_chunks
 from majung.backends.embedded.history_folder import Folder, Form, Key, hour_of, path_of, problem_of
 from majung.backends.embedded.history_reader import Readers, rider_chunks
+from majung.backends.embedded.history_rows import CHUNKS_OF_RIDERS, ChunkRow, count, good_chunks
 from majung.backends.embedded.history_writer import HistoryWriter
 from majung.clock import Clock
-from majung.ports import Overloaded, PortError, Row
+from majung.ports import Overloaded, PortError
 from majung.positions.model import StoredPosition, TrackPoint
 from majung.settings import HistorySettings
 
@@ -238,12 +238,12 @@ class EmbeddedHistory:
             some = riders[start : start + _SLICE_RIDERS]
             by_rider: dict[str, list[Chunk]] = {}
 
-            def read(connection: sqlite3.Connection, some: list[str] = some) -> list[Row]:
+            def read(connection: sqlite3.Connection, some: list[str] = some) -> list[ChunkRow]:
                 return connection.execute(CHUNKS_OF_RIDERS, (some[0], some[-1])).fetchall()
 
-            for row in self._read(key.hour_ms, key.form, read) or []:
-                for chunk in good_chunks(name, [row], self._report):
-                    by_rider.setdefault(row[0], []).append(chunk)
+            found = self._read(key.hour_ms, key.form, read) or []
+            for rider_id, chunk in good_chunks(name, found, self._report):
+                by_rider.setdefault(rider_id, []).append(chunk)
             yield {rider: codec.thin(chunks) for rider, chunks in by_rider.items()}
 
     def _erase(self, rider_id: str) -> int:

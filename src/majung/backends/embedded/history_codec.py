@@ -52,7 +52,7 @@ class Chunk(msgspec.Struct, gc=False):
     session_id: str
     door: str
     points: bytes | bytearray
-    extras: Extras
+    extras: Extras | None = None  # None in nearly all: a dict for each session would be felt
 
     def __len__(self) -> int:
         return len(self.points) // SIZE
@@ -63,9 +63,18 @@ class Chunk(msgspec.Struct, gc=False):
 
     def add(self, record: bytes, door: str, tags: dict[str, str] | None) -> None:
         """Append one record. Only for chunks whose points are a bytearray."""
+        if not self.points:
+            self.door = door
         if tags or door != self.door:
+            if self.extras is None:
+                self.extras = {}
             self.extras[len(self)] = (door, tags)
         self.points += record
+
+    def door_and_tags(self, index: int) -> tuple[str, dict[str, str] | None]:
+        """Those of one record."""
+        own = self.extras.get(index) if self.extras else None
+        return own or (self.door, None)
 
 
 _encode_extras = msgspec.msgpack.Encoder().encode
@@ -92,11 +101,16 @@ def encode(stored: StoredPosition, hour_ms: int) -> bytes:
         raise ValueError(f"a position that history cannot hold: {error}") from error
 
 
+def seq_of(record: bytes) -> int:
+    """The seq of a record."""
+    return int.from_bytes(record[:8], "little", signed=True)
+
+
 def decode(rider_id: str, hour_ms: int, chunk: Chunk) -> Iterator[StoredPosition]:
     """The positions of a chunk, whole again (to the resolution above), as they lie."""
     for i, point in enumerate(chunk.array().tolist()):
         seq, received, offset, latitude, longitude, accuracy, speed, heading, mark, _ = point
-        door, tags = chunk.extras.get(i, (chunk.door, None))
+        door, tags = chunk.door_and_tags(i)
         position = Position(
             rider_id=rider_id,
             session_id=chunk.session_id,
@@ -114,20 +128,21 @@ def decode(rider_id: str, hour_ms: int, chunk: Chunk) -> Iterator[StoredPosition
         yield StoredPosition(position, _MARKS[mark])
 
 
-def pack_extras(extras: Extras) -> bytes:
+def pack_extras(extras: Extras | None) -> bytes:
     """Bytes of the extras; empty when there are none, as is usual."""
     return _encode_extras(extras) if extras else b""
 
 
-def unpack_extras(content: bytes) -> Extras:
+def unpack_extras(content: bytes) -> Extras | None:
     """The extras again. Raises msgspec.DecodeError."""
-    return _decode_extras(content) if content else {}
+    return _decode_extras(content) if content else None
 
 
 def checksum(rider_id: str, session_id: str, door: str, points: bytes | bytearray, extras: bytes) -> int:
     """CRC-32 over everything that a chunk's row holds, the names included."""
     names = f"{rider_id}/{session_id}/{door}".encode()
-    return zlib.crc32(extras, zlib.crc32(points, zlib.crc32(names)))
+    crc = zlib.crc32(points, zlib.crc32(names))
+    return zlib.crc32(extras, crc) if extras else crc
 
 
 def track(
@@ -192,7 +207,7 @@ def _pick(chunks: Sequence[Chunk], owner: NDArray[np.intp], kept: NDArray[np.int
         at = index - int(starts[owner[index]])
         into = picked.get(chunk.session_id)
         if into is None:
-            into = picked[chunk.session_id] = Chunk(chunk.session_id, chunk.door, bytearray(), {})
-        door, tags = chunk.extras.get(at, (chunk.door, None))
+            into = picked[chunk.session_id] = Chunk(chunk.session_id, chunk.door, bytearray())
+        door, tags = chunk.door_and_tags(at)
         into.add(bytes(chunk.points[at * SIZE : (at + 1) * SIZE]), door, tags)
     return list(picked.values())

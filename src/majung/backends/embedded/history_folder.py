@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 
 from majung.backends.embedded import history_codec as codec
-from majung.backends.embedded.history_file import END_OF_TIME_MS, HistoryFile, count
+from majung.backends.embedded.history_file import HistoryFile
+from majung.backends.embedded.history_rows import DROP_INCOMPLETE, END_OF_TIME_MS, count
 
 HOUR_MS = codec.HOUR_MS
 _STAMP = "%Y%m%dT%H"
@@ -27,7 +28,7 @@ _SUFFIXES = (
     "-shm",
     "",
 )  # the database last: a log that is left alone would be played into a new file
-_TABLES = (("batch", "id"), ("chunk", "run {0}, rider_id {0}, session_id"))
+_TABLES = (("batch", "id"), ("run", "id"), ("chunk", "run {0}, rider_id {0}, session_id"))
 
 
 class Form(StrEnum):
@@ -181,9 +182,11 @@ def salvage(damaged: Path, fresh: Path) -> int:
                 for row in _readable(source, table, order):
                     marks = ", ".join("?" * len(row))
                     into.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+        for sql in DROP_INCOMPLETE:
+            into.execute(sql)
         into.execute("DELETE FROM run")
         into.execute(
-            "INSERT INTO run SELECT run, SUM(LENGTH(points)) / ?, 0, ? FROM chunk GROUP BY run",
+            "INSERT INTO run SELECT run, 1, SUM(LENGTH(points)) / ?, 0, ? FROM chunk GROUP BY run",
             (codec.SIZE, END_OF_TIME_MS),
         )
         into.execute("COMMIT")

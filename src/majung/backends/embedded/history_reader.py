@@ -9,15 +9,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from majung.backends.embedded.history_codec import Chunk
-from majung.backends.embedded.history_file import (
+from majung.backends.embedded.history_folder import Folder, Key, path_of
+from majung.backends.embedded.history_rows import (
     BATCHES,
     CHUNKS_OF_RIDER,
-    Tail,
-    add_to_tail,
+    Report,
     good_batches,
     good_chunks,
 )
-from majung.backends.embedded.history_folder import Folder, Key, path_of
 
 T = TypeVar("T")
 
@@ -88,7 +87,7 @@ def rider_chunks(
     from_ms: int,
     to_ms: int,
     tail: list[Chunk] | None,
-    report: Callable[[str], None],
+    report: Report,
 ) -> list[Chunk]:
     """Everything of a rider in a file. `tail`: the writer's, or None when the writer has not opened the file.
 
@@ -97,12 +96,19 @@ def rider_chunks(
     connection.execute("BEGIN")
     try:
         rows = connection.execute(CHUNKS_OF_RIDER, (rider_id, from_ms, to_ms)).fetchall()
-        found = list(good_chunks(name, ((rider_id, *row) for row in rows), report))
+        found = [chunk for _, chunk in good_chunks(name, rows, report)]
         if tail is None:
-            unmerged: Tail = {}
-            for batch in good_batches(name, connection.execute(BATCHES), report):
-                add_to_tail(unmerged, [one for one in batch if one.rider_id == rider_id])
-            tail = list(unmerged.get(rider_id, {}).values())
+            tail = _tail_in_file(connection, name, rider_id, report)
     finally:
         connection.execute("ROLLBACK")
     return found + tail
+
+
+def _tail_in_file(connection: sqlite3.Connection, name: str, rider_id: str, report: Report) -> list[Chunk]:
+    sessions: dict[str, Chunk] = {}
+    for batch in good_batches(name, connection.execute(BATCHES), report):
+        for one in batch:
+            if one.rider_id == rider_id:
+                empty = Chunk(one.session_id, one.door, bytearray())
+                sessions.setdefault(one.session_id, empty).add(one.record, one.door, one.tags)
+    return list(sessions.values())

@@ -79,11 +79,11 @@ class HistoryWriter:
             return self._append_minutes(hour_ms, positions)
 
         def work(file: HistoryFile) -> list[bool]:
-            self._make_room(file)
-            flags, arrived = file.select_new(positions)
-            if arrived:
-                file.append(arrived)
-            return flags
+            if file.tail_amount >= MERGE_AT:
+                if file.merging:  # portions were smaller than what came: finish the run before, now
+                    file.merge_all()
+                file.start_merge()
+            return file.append(positions)
 
         return self._with(hour_ms, Form.DETAIL, work)
 
@@ -97,13 +97,13 @@ class HistoryWriter:
         """Late data for a thinned hour competes for its minute; what loses is not stored, hence not new."""
         fresh = [True] * len(positions)
         if self._folder.get(hour_ms, Form.DETAIL):  # being thinned now
-            fresh, _ = self._with(hour_ms, Form.DETAIL, lambda file: file.select_new(positions))
+            fresh = self._with(hour_ms, Form.DETAIL, lambda file: file.are_new(positions))
         riders: dict[str, dict[str, Chunk]] = {}
         for stored in positions:
             position = stored.position
             sessions = riders.setdefault(position.rider_id, {})
             chunk = sessions.setdefault(
-                position.session_id, Chunk(position.session_id, position.door, bytearray(), {})
+                position.session_id, Chunk(position.session_id, position.door, bytearray())
             )
             chunk.add(codec.encode(stored, hour_ms), position.door, position.tags)
         new = self.put_thinned(
@@ -115,14 +115,6 @@ class HistoryWriter:
             flags.append(was_fresh and identity in new)
             new.discard(identity)
         return flags
-
-    def _make_room(self, file: HistoryFile) -> None:
-        if file.tail_amount >= MERGE_AT:
-            try:
-                file.merge()
-            except sqlite3.Error:
-                if file.tail_amount >= 2 * MERGE_AT:  # the memory for it has a bound
-                    raise
 
     # ------------------------------------------------------------------ files
 
@@ -187,7 +179,7 @@ class HistoryWriter:
         try:
             saved = salvage(aside, path)
             self._folder.renew(key)
-            if file is not None and file.tail:
+            if file is not None:
                 saved += self._restore_tail(file, key.form)
         except sqlite3.Error as error:
             raise translate(error, path) from error
@@ -205,20 +197,17 @@ class HistoryWriter:
         fresh = self._file(lost.hour_ms, form)
         positions = [
             stored
-            for rider_id, sessions in lost.tail.items()
-            for chunk in sessions.values()
+            for rider_id, chunks in lost.tail().items()
+            for chunk in chunks
             for stored in codec.decode(rider_id, lost.hour_ms, chunk)
         ]
-        _, arrived = fresh.select_new(positions)
-        if arrived:
-            fresh.append(arrived)
-        return len(arrived)
+        return sum(fresh.append(positions))
 
     # ------------------------------------------------------------------ retention and erasure
 
     def begin_thin(self, hour_ms: int) -> None:
         """From now on late data of this hour goes by the minute; the detail file is complete and closed."""
-        self._with(hour_ms, Form.DETAIL, HistoryFile.merge)
+        self._with(hour_ms, Form.DETAIL, HistoryFile.merge_all)
         key = self._folder.get(hour_ms, Form.DETAIL)
         if key is not None:
             self._close(key)

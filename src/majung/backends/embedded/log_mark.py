@@ -43,7 +43,7 @@ class Mark:
         body = _encode([(topic, number, end) for (topic, number), end in ends.items()])
         try:
             if self._file < 0:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
             os.lseek(self._file, 0, os.SEEK_SET)
             os.write(self._file, len(body).to_bytes(4, "big") + crc32(body).to_bytes(4, "big") + body)
         except OSError:

@@ -47,6 +47,7 @@ def build_app(services: Services) -> Litestar:
             version=majung.__version__,
             description="Where is it now, and when will it be here? Errors are RFC 9457 problem details.",
             path="/",
+            use_handler_docstrings=True,
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
             components=Components(
                 security_schemes={
