@@ -129,8 +129,8 @@ def _points(feature: object) -> Iterator[tuple[object, object, Mapping[str, Any]
     if not isinstance(feature, dict):
         yield None, None, {}
         return
-    geometry = feature.get("geometry") or {}
-    properties = {str(key).lower(): value for key, value in (feature.get("properties") or {}).items()}
+    geometry = _mapping(feature.get("geometry"))
+    properties = {key.lower(): value for key, value in _mapping(feature.get("properties")).items()}
     if "id" in feature:
         properties.setdefault("id", feature["id"])
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
@@ -144,6 +144,10 @@ def _points(feature: object) -> Iterator[tuple[object, object, Mapping[str, Any]
         yield coordinates, _first(properties, TIME_NAMES), properties
     else:
         yield None, None, properties
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _along(
