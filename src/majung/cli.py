@@ -92,7 +92,7 @@ async def _serve(settings: Settings) -> None:
         admin = await ensure_admin(server.services.auth)
         if admin is not None:
             typer.secho(
-                f"first start: signed in as {admin.name!r} with password {admin.password}", fg="green"
+                f"first start: made the account {admin.name!r} with password {admin.password}", fg="green"
             )
             typer.echo("Keep it; it is not shown again. More accounts: majung user add --help")
         scheme = "https" if settings.server.tls_cert else "http"

@@ -38,6 +38,18 @@ def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> Callable[[]
     return loop
 
 
+async def _start_work(services: Services) -> None:
+    """Everything in the background; returns when the live view has been rebuilt."""
+    supervisor = services.supervisor
+    await services.fences.load()
+    supervisor.start("positions", services.pipeline.run)
+    supervisor.start("quarantine", services.quarantine.run)
+    supervisor.start("hub", services.hub.run)
+    await services.pipeline.restored.wait()
+    supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
+    supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
+
+
 async def _housekeeping(services: Services) -> None:
     """Retention: each store drops what is older than it promises to keep."""
     now_ms = services.clock.now_ms()
@@ -54,22 +66,12 @@ async def running(settings: Settings) -> AsyncIterator[RunningServer]:
     The doors open when the live view has been rebuilt, so that the first reader sees everybody.
     """
     async with open_services(settings) as services:
-        supervisor = services.supervisor
-        await services.fences.load()
-        supervisor.start("positions", services.pipeline.run)
-        supervisor.start("quarantine", services.quarantine.run)
-        supervisor.start("hub", services.hub.run)
-        await services.pipeline.restored.wait()
-        supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
-        supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
-
         grpc = GrpcDoor(settings.server, services.ingest, services.auth, services.limiter)
-        http = HttpListener(
-            build_app(services), settings.server, settings.live.max_viewers + _SPARE_CONNECTIONS
-        )
         services.streams = lambda: grpc.open_streams
+        http = HttpListener(build_app(services), settings.server, settings.live.max_viewers + _SPARE_CONNECTIONS)
         drain_s = settings.server.drain_for.total_seconds()
         try:
+            await _start_work(services)
             await grpc.start()
             await http.start()
             log.info("serving", http=f"port {http.port}", grpc=f"port {grpc.port}", data=str(settings.data))
@@ -78,6 +80,6 @@ async def running(settings: Settings) -> AsyncIterator[RunningServer]:
         finally:
             services.hub.close()
             await asyncio.gather(grpc.stop(drain_s), http.stop())
-            await services.pipeline.stop(supervisor, drain_s)
-            await supervisor.stop_all()
+            await services.pipeline.stop(services.supervisor, drain_s)
+            await services.supervisor.stop_all()
     log.info("stopped")

@@ -47,5 +47,5 @@ def configure(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    for chatty in ("alembic", "uvicorn.access", "websockets", "asyncio"):
+    for chatty in ("alembic", "uvicorn", "websockets", "asyncio"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))

@@ -143,6 +143,8 @@ class Pipeline:
     async def stop(self, supervisor: Supervisor, within_s: float) -> None:
         """After the doors have closed: process what is in the log, save, and end (at most `within_s`)."""
         self._stopping = True
+        if not self.restored.is_set():
+            return
         deadline_s = self.clock.monotonic_s() + within_s
         while self.clock.monotonic_s() < deadline_s and await self.lag():
             await asyncio.sleep(0.02)

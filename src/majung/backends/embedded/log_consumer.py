@@ -127,6 +127,8 @@ class EmbeddedConsumer:
                 timeout_s = deadline_s - loop.time()
                 if timeout_s <= 0:
                     break
+            if not records:
+                self._positions = list(positions)  # What is lost for good need not be passed again.
             wanted = max_records - len(records) if records else 1
             await self._topic.wait(arrived + wanted, timeout_s)
         self._must_be_member()

@@ -1,6 +1,8 @@
 """The Litestar application: every HTTP door, with the services injected and errors as problem details."""
 
-from litestar import Litestar
+from typing import Any
+
+from litestar import Litestar, MediaType, Request, get
 from litestar.config.response_cache import ResponseCacheConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -26,6 +28,12 @@ from majung.services import Services
 _MODULES = (oauth, accounts, positions, fences, live, phones, device_socket, operations, pages)
 
 
+@get("/openapi.json", include_in_schema=False, media_type=MediaType.JSON)
+async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The description of this API, OpenAPI 3.1."""
+    return request.app.openapi_schema.to_schema()
+
+
 def build_app(services: Services) -> Litestar:
     """One application for one server."""
 
@@ -33,7 +41,7 @@ def build_app(services: Services) -> Litestar:
         return services
 
     return Litestar(
-        route_handlers=[handler for module in _MODULES for handler in module.HANDLERS],
+        route_handlers=[openapi, *(handler for module in _MODULES for handler in module.HANDLERS)],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal),
@@ -46,9 +54,9 @@ def build_app(services: Services) -> Litestar:
             title="Majung",
             version=majung.__version__,
             description="Where is it now, and when will it be here? Errors are RFC 9457 problem details.",
-            path="/",
+            path="/v1/openapi",
             use_handler_docstrings=True,
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            render_plugins=[JsonRenderPlugin()],
             components=Components(
                 security_schemes={
                     "bearer": SecurityScheme(
