@@ -377,6 +377,13 @@ class ReadersMissNobody(RuleBasedStateMachine):
     def begin(self) -> None:
         self.bags.begin()
 
+    @rule(names=st.sets(member, min_size=20))
+    def most_leave(self, names: set[str]) -> None:
+        for name in names & set(self.bags.places):
+            self.bags.remove(name)
+        self.clock.advance(5)
+        self.bags.settle()
+
     @rule(steps=st.integers(1, 10))
     def move(self, steps: int) -> None:
         for _ in range(steps):
@@ -434,4 +441,4 @@ class below:  # noqa: N801 - reads like the word
 
 
 TestReadersMissNobody = ReadersMissNobody.TestCase
-TestReadersMissNobody.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestReadersMissNobody.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
