@@ -66,3 +66,8 @@ def test_accuracy_widens_the_reach() -> None:
     near = 37.5 + 700 / 111_200  # 700 m in 5 s is 140 m/s, too fast, unless both fixes may be 150 m off
     assert marks(at(0), at(5, near)) == [Mark.PLAIN, Mark.JUMP]
     assert marks(at(0, accuracy_m=150.0), at(5, near, accuracy_m=150.0)) == [Mark.PLAIN, Mark.PLAIN]
+
+
+def test_fixes_of_one_moment_are_ordered_by_the_sessions_count() -> None:
+    assert marks(at(0), at(0, 37.50001, seq=2), at(0, 37.5, seq=1)) == [Mark.PLAIN, Mark.PLAIN, Mark.LATE]
+    assert marks(at(0), at(0, seq=2, session_id="other")) == [Mark.PLAIN, Mark.LATE]

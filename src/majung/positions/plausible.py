@@ -30,10 +30,17 @@ def could_reach(earlier: Position, later: Position, max_speed_mps: float) -> boo
     return apart_m <= reach_m + slack_m
 
 
+def is_newer(position: Position, newest: Position) -> bool:
+    """Forward in device time; among fixes of one moment (coarse clocks), forward in the session's count."""
+    if position.device_time_ms != newest.device_time_ms:
+        return position.device_time_ms > newest.device_time_ms
+    return position.session_id == newest.session_id and position.seq > newest.seq
+
+
 def judge(state: RiderState, position: Position, settings: PositionSettings) -> Mark:
     """The mark of a position that has not been seen before; moves `state` on when it is plain."""
     newest = state.newest
-    if newest is not None and position.device_time_ms <= newest.device_time_ms:
+    if newest is not None and not is_newer(position, newest):
         return Mark.LATE
     if position.accuracy_m is not None and position.accuracy_m > settings.max_accuracy_m:
         return Mark.INACCURATE
