@@ -222,10 +222,8 @@ def _show(bar: Progress, task: TaskID, progress: replaying.ReplayProgress) -> No
 
 
 def _summary(progress: replaying.ReplayProgress) -> None:
-    totals = progress.totals
-    sent = min(totals.sent, progress.positions)
     typer.echo(
-        f"sent {sent} of {progress.positions} positions of {progress.riders} riders, "
+        f"sent {progress.sent} of {progress.positions} positions of {progress.riders} riders, "
         f"acknowledged {progress.acknowledged}, unreadable rows {len(progress.unreadable)}"
     )
     for row in progress.unreadable[:_SHOWN_ERRORS]:

@@ -59,6 +59,7 @@ class ReplayProgress:
     riders: int
     unreadable: list[Unreadable]
     totals: Totals = field(default_factory=Totals)
+    sent: int = 0
     problem: Problem | None = None
     gave_up: str = ""
 
@@ -76,13 +77,17 @@ class ReplayProgress:
 class _Rows:
     """A track as the source of an uplink: rows become wire bytes when they are sent."""
 
-    def __init__(self, track: Track, session_id: str, shift_ms: int) -> None:
+    def __init__(self, track: Track, session_id: str, shift_ms: int, progress: ReplayProgress) -> None:
+        self._progress = progress
+        self._highest = 0
         self._track = track
         self._session_id = session_id
         self._shift_ms = shift_ms
 
     async def page(self, first: int, last: int) -> Sequence[tuple[int, bytes]]:
-        """See `Source.page`."""
+        """See `Source.page`. Each row counts once as sent, however often it has to be repeated."""
+        self._progress.sent += max(0, last - self._highest)
+        self._highest = max(self._highest, last)
         return [(seq, self._encode(seq)) for seq in range(first, last + 1)]
 
     def settle(self, first: int, last: int) -> None:
@@ -213,7 +218,7 @@ class _Run:
     ) -> None:
         name = track.fingerprint() if self._plan.keep_time else uuid.uuid4().hex
         uplink = Uplink(
-            _Rows(track, f"replay-{name}", self._shift_ms),
+            _Rows(track, f"replay-{name}", self._shift_ms, self._progress),
             on,
             self._plan.token,
             window=_WINDOW,
