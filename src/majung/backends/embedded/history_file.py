@@ -90,9 +90,9 @@ class HistoryFile:
         elif self.connection.execute("SELECT 1 FROM chunk LIMIT 1").fetchone():
             self._seen_all = False
         for batch in rows.good_batches(self.path.name, self.connection.execute(rows.BATCHES), self._report):
-            sessions = [self.session(one.rider_id, one.session_id, one.door) for one in batch]
-            for session, one in zip(sessions, batch, strict=True):
-                session.last_seq = max(session.last_seq, codec.seq_of(one.record))
+            sessions = [self.session(rider_id, session_id, door) for rider_id, session_id, door, *_ in batch]
+            for session, (_, _, _, record, _) in zip(sessions, batch, strict=True):
+                session.last_seq = max(session.last_seq, codec.seq_of(record))
             self._apply(sessions, batch)
         (self._last_batch,) = self.connection.execute("SELECT COALESCE(MAX(id), 0) FROM batch").fetchone()
 
@@ -116,7 +116,7 @@ class HistoryFile:
         """Store those whose identity is new here; which these are. Durable when it returns."""
         selection = _Selection(self)
         try:
-            flags = [selection.take(stored) for stored in positions]
+            flags = selection.take(positions)
             if selection.arrived or self._merge:
                 self._transact(lambda: self._store(selection.arrived))
         except BaseException:
@@ -131,7 +131,7 @@ class HistoryFile:
         """What `append` would answer."""
         selection = _Selection(self)
         try:
-            return [selection.take(stored) for stored in positions]
+            return selection.take(positions)
         finally:
             selection.undo()
 
@@ -145,8 +145,8 @@ class HistoryFile:
 
     def _apply(self, sessions: Sequence[_Session], arrived: Sequence[Arrived]) -> None:
         with self._lock:
-            for session, one in zip(sessions, arrived, strict=True):
-                session.add(one.record, one.door, one.tags)
+            for session, (_, _, door, record, tags) in zip(sessions, arrived, strict=True):
+                session.add(record, door, tags)
         self.tail_amount += len(arrived)
 
     def session(self, rider_id: str, session_id: str, door: str) -> _Session:
@@ -353,34 +353,36 @@ class _Selection:
         self._before: list[tuple[_Session, int]] = []
         self._looked_up: dict[tuple[str, str], set[int]] = {}
 
-    def take(self, stored: StoredPosition) -> bool:
-        """Whether the identity is new; if so it is among `arrived`."""
-        position = stored.position
-        seq = position.seq
-        session = self._file.session(position.rider_id, position.session_id, position.door)
-        if seq <= session.last_seq:
-            known = self._known(position.rider_id, position.session_id)
-            if seq in known:
-                return False
-            known.add(seq)
-        else:
-            self._before.append((session, session.last_seq))
-            session.last_seq = seq
-            if self._looked_up and (key := (position.rider_id, position.session_id)) in self._looked_up:
-                self._looked_up[key].add(seq)
-        record = codec.encode(stored, self._file.hour_ms)
-        self.sessions.append(session)
-        self.arrived.append(
-            Arrived(position.rider_id, position.session_id, position.door, record, position.tags)
-        )
-        return True
+    def take(self, positions: Sequence[StoredPosition]) -> list[bool]:
+        """Which identities are new; these are among `arrived`. The hottest loop of history."""
+        flags: list[bool] = []
+        hour_ms, file, encode = self._file.hour_ms, self._file, codec.encode
+        for stored in positions:
+            position = stored.position
+            rider_id, session_id, seq = position.rider_id, position.session_id, position.seq
+            session = file.session(rider_id, session_id, position.door)
+            new = seq > session.last_seq
+            if new:
+                self._before.append((session, session.last_seq))
+                session.last_seq = seq
+            elif seq not in (known := self._known(rider_id, session_id)):
+                known.add(seq)
+                new = True
+            flags.append(new)
+            if new:
+                self.sessions.append(session)
+                row = (rider_id, session_id, position.door, encode(stored, hour_ms), position.tags)
+                self.arrived.append(row)
+        return flags
 
     def _known(self, rider_id: str, session_id: str) -> set[int]:
         known = self._looked_up.get((rider_id, session_id))
         if known is None:
-            mine = (a for a in self.arrived if a.rider_id == rider_id and a.session_id == session_id)
-            known = self._file.seqs(rider_id, session_id) | {codec.seq_of(one.record) for one in mine}
-            self._looked_up[rider_id, session_id] = known
+            known = self._looked_up[rider_id, session_id] = self._file.seqs(rider_id, session_id)
+        # What this call has brought before is not in the file yet.
+        known.update(
+            codec.seq_of(row[3]) for row in self.arrived if row[0] == rider_id and row[1] == session_id
+        )
         return known
 
     def undo(self) -> None:

@@ -107,8 +107,8 @@ def rider_chunks(
 def _tail_in_file(connection: sqlite3.Connection, name: str, rider_id: str, report: Report) -> list[Chunk]:
     sessions: dict[str, Chunk] = {}
     for batch in good_batches(name, connection.execute(BATCHES), report):
-        for one in batch:
-            if one.rider_id == rider_id:
-                empty = Chunk(one.session_id, one.door, bytearray())
-                sessions.setdefault(one.session_id, empty).add(one.record, one.door, one.tags)
+        for owner, session_id, door, record, tags in batch:
+            if owner == rider_id:
+                empty = Chunk(session_id, door, bytearray())
+                sessions.setdefault(session_id, empty).add(record, door, tags)
     return list(sessions.values())
