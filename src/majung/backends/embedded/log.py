@@ -75,9 +75,11 @@ class EmbeddedLog:
         self._writer = WriterThread(self._loop, "majung-log-writer")
         self._side = ThreadPoolExecutor(1, "majung-log-reader")
         self.tail = TailCache(tail_bytes)
-        self.counters = {"records": 0, "commits": 0, "refused": 0, "failed_commits": 0, "dropped_unread": 0}
+        self.counters = dict.fromkeys(
+            ("records", "commits", "refused", "failed_commits", "disk_reads", "dropped_unread"), 0
+        )
         """Since the start: durable records, commits, appends refused (`Overloaded`), commits that failed,
-        segments dropped although a group had not read them."""
+        reads that memory could not answer, segments dropped although a group had not read them."""
 
     @classmethod
     async def open(
@@ -311,6 +313,7 @@ class EmbeddedLog:
 
     async def read(self, stream: Stream, offset: int, limit: int) -> tuple[list[Chunk], int]:
         """Chunks from the disk; see `Store.read`."""
+        self.counters["disk_reads"] += 1
         try:
             return await self._run(self._store.read, stream, offset, limit)
         except ActiveDamaged as found:

@@ -40,7 +40,7 @@ def salvage(path: Path, wal: bytes) -> Iterator[list[Any]]:
         def newest(number: int) -> bytes:
             return frames.get(number) or stored(number)
 
-        for number in range(1, max(path.stat().st_size // PAGE_BYTES, *frames, 0) + 1):
+        for number in sorted(frames.keys() | range(1, path.stat().st_size // PAGE_BYTES + 1)):
             for page in {newest(number), stored(number)}:
                 yield from _rows(page, 100 if number == 1 else 0, newest)
 
@@ -118,10 +118,12 @@ def _payload(page: bytes, at: int, other: Page) -> bytes:
     local = local if local <= _MOST_LOCAL else _LEAST_LOCAL
     parts = [page[at : at + local]]
     following, missing = int.from_bytes(page[at + local : at + local + 4], "big"), size - local
+    passed = {0}
     while missing > 0:
-        overflow = other(following) if following else b""
+        overflow = other(following) if following not in passed else b""
         if len(overflow) < PAGE_BYTES:
-            raise ValueError("an overflow page is missing")
+            raise ValueError("an overflow page is missing, or the chain of them is a ring")
+        passed.add(following)
         parts.append(overflow[4 : 4 + missing])
         following, missing = int.from_bytes(overflow[:4], "big"), missing - (PAGE_BYTES - 4)
     return b"".join(parts)
