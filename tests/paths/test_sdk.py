@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from tests.sdk_server import AckServer
 
 from majung_sdk import Device, Fleet, Problem, Retry
 from majung_sdk.location_pb2 import Position
+from tests.sdk_server import AckServer
 
 QUICK = Retry(first_s=0.02, longest_s=0.1, refused_s=0.05, ack_timeout_s=30.0)
 
