@@ -36,6 +36,7 @@ async def test_phones_are_told_and_keep_their_fixes(small_disk: Path, tmp_path: 
         ballast = small_disk / "ballast"
         fill(ballast)
         refused: httpx.Response | None = None
+        batch: dict[str, object] = {}
         for _ in range(400):
             batch = {"locations": [feature(at_s + stored + i, motion=[PADDING] * 8) for i in range(20)]}
             answer = phone.post("/overland", batch, headers=phone.bearer)
