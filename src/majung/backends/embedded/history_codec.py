@@ -140,7 +140,7 @@ def unpack_extras(content: bytes) -> Extras | None:
 
 def checksum(rider_id: str, session_id: str, door: str, points: bytes | bytearray, extras: bytes) -> int:
     """CRC-32 over everything that a chunk's row holds, the names included."""
-    names = f"{rider_id}/{session_id}/{door}".encode()
+    names = f"{rider_id}/{session_id}/{door}".encode("utf-8", "surrogateescape")
     crc = zlib.crc32(points, zlib.crc32(names))
     return zlib.crc32(extras, crc) if extras else crc
 

@@ -13,12 +13,19 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from majung.backends.embedded import history_codec as codec
 from majung.backends.embedded.history_file import HistoryFile
-from majung.backends.embedded.history_rows import DROP_INCOMPLETE, END_OF_TIME_MS, count
+from majung.backends.embedded.history_rows import (
+    DROP_INCOMPLETE,
+    END_OF_TIME_MS,
+    count,
+    is_good_batch,
+    is_good_chunk,
+)
 
 HOUR_MS = codec.HOUR_MS
 _STAMP = "%Y%m%dT%H"
@@ -28,7 +35,6 @@ _SUFFIXES = (
     "-shm",
     "",
 )  # the database last: a log that is left alone would be played into a new file
-_TABLES = (("batch", "id"), ("run", "id"), ("chunk", "run {0}, rider_id {0}, session_id"))
 
 
 class Form(StrEnum):
@@ -173,29 +179,38 @@ def problem_of(path: Path) -> str:
 
 
 def salvage(damaged: Path, fresh: Path) -> int:
-    """Copy what can be read of a damaged file into a fresh one; how many positions are there then."""
+    """Copy the rows that are good of a damaged file into a fresh one; how many positions these are."""
     half_made = fresh.with_name(f"{fresh.name}.new")  # the name is a reader's once the file is whole
     with closing(HistoryFile(half_made, 0, lambda _: None).connection) as into:
         into.execute("BEGIN IMMEDIATE")
         with closing(sqlite3.connect(damaged, isolation_level=None)) as source:
-            for table, order in _TABLES:
-                for row in _readable(source, table, order):
-                    marks = ", ".join("?" * len(row))
-                    into.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
-        for sql in DROP_INCOMPLETE:
-            into.execute(sql)
-        into.execute("DELETE FROM run")
-        into.execute(
-            "INSERT INTO run SELECT run, 1, SUM(LENGTH(points)) / ?, 0, ? FROM chunk GROUP BY run",
-            (codec.SIZE, END_OF_TIME_MS),
-        )
+            source.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+            for row in _readable(source, "run", "id"):
+                into.execute("INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?)", row)
+            for row in _readable(source, "batch", "id"):
+                if is_good_batch(*row[2:]):
+                    into.execute("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?)", row)
+            for row in _readable(source, "chunk", "run {0}, rider_id {0}, session_id"):
+                if is_good_chunk(*row[1:]):
+                    into.execute("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        _count_anew(into)
         into.execute("COMMIT")
         saved = count(into)
     half_made.rename(fresh)
     return saved
 
 
-def _readable(source: sqlite3.Connection, table: str, order: str) -> Iterator[tuple[object, ...]]:
+def _count_anew(into: sqlite3.Connection) -> None:
+    for sql in DROP_INCOMPLETE:
+        into.execute(sql)
+    into.execute("DELETE FROM run")
+    into.execute(
+        "INSERT INTO run SELECT run, 1, SUM(LENGTH(points)) / ?, 0, ? FROM chunk GROUP BY run",
+        (codec.SIZE, END_OF_TIME_MS),
+    )
+
+
+def _readable(source: sqlite3.Connection, table: str, order: str) -> Iterator[tuple[Any, ...]]:
     # From both ends: one bad page in the middle then hides no more than itself.
     for way in ("ASC", "DESC"):
         sql = f"SELECT * FROM {table} ORDER BY {order.format(way)} {way}"  # noqa: S608

@@ -66,7 +66,7 @@ def count(connection: sqlite3.Connection) -> int:
 def good_batches(name: str, rows: Iterable[tuple[bytes, int]], report: Report) -> Iterator[list[Arrived]]:
     """The batches of rows `content, crc`."""
     for content, crc in rows:
-        if zlib.crc32(content) == crc:
+        if is_good_batch(content, crc):
             yield _decode_batch(content)
         else:
             report(f"{name}: a batch fails its checksum and is left out")
@@ -74,11 +74,31 @@ def good_batches(name: str, rows: Iterable[tuple[bytes, int]], report: Report) -
 
 def good_chunks(name: str, rows: Iterable[ChunkRow], report: Report) -> Iterator[tuple[str, Chunk]]:
     """Rider and chunk of rows `rider_id, session_id, door, points, extras, crc`."""
-    for rider_id, session_id, door, points, extras, crc in rows:
-        if codec.checksum(rider_id, session_id, door, points, extras) == crc:
+    for row in rows:
+        if is_good_chunk(*row):
+            rider_id, session_id, door, points, extras, _ = row
             yield rider_id, Chunk(session_id, door, points, codec.unpack_extras(extras))
         else:
-            report(f"{name}: a chunk of rider {rider_id!r} fails its checksum and is left out")
+            report(f"{name}: a chunk of rider {row[0]!r} fails its checksum and is left out")
+
+
+def is_good_batch(content: object, crc: object) -> bool:
+    """Whether this is what was written. A flipped bit may change even the type of a column."""
+    return isinstance(content, bytes) and zlib.crc32(content) == crc
+
+
+def is_good_chunk(
+    rider_id: object, session_id: object, door: object, points: object, extras: object, crc: object
+) -> bool:
+    """Whether this is what was written."""
+    return (
+        isinstance(rider_id, str)
+        and isinstance(session_id, str)
+        and isinstance(door, str)
+        and isinstance(points, bytes)
+        and isinstance(extras, bytes)
+        and codec.checksum(rider_id, session_id, door, points, extras) == crc
+    )
 
 
 def chunk_row(

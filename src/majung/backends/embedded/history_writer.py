@@ -244,6 +244,8 @@ class HistoryWriter:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is at fault."""
+    if str(error).startswith("Could not decode"):  # a text that is none: the driver's word, not SQLite's
+        return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
