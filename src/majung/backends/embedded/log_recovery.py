@@ -254,12 +254,10 @@ def _check_wal(connection: sqlite3.Connection, wal: bytes) -> None:
 def _check_all(connection: sqlite3.Connection, segment: Segment) -> dict[Stream, int]:
     """Read every chunk; the end of each stream. Raises `BadChunk` at what is damaged or missing."""
     ends = dict(segment.begins)
-    for chunk in files.read_all(connection):
-        if ends.get(chunk.stream) != chunk.base_offset:
-            raise BadChunk(
-                f"records of {chunk.topic}/{chunk.partition} are missing before {chunk.base_offset}"
-            )
-        ends[chunk.stream] = chunk.end_offset
+    for stream, base, end in files.check(connection):
+        if ends.get(stream) != base:
+            raise BadChunk(f"records of {stream[0]}/{stream[1]} are missing before offset {base}")
+        ends[stream] = end
     return ends
 
 

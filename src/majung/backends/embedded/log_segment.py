@@ -47,6 +47,7 @@ SELECT {_COLUMNS} FROM chunk WHERE topic = :topic AND partition = :partition AND
 _ALL = f"SELECT {_COLUMNS} FROM chunk ORDER BY id"  # noqa: S608
 _STREAMS = "SELECT topic, partition, base_offset, crc32 FROM stream"
 _NEWEST = "SELECT appended_at_ms FROM chunk ORDER BY id DESC LIMIT 1"
+_SPAN_MS = "SELECT min(appended_at_ms), max(appended_at_ms) FROM chunk"
 _HELD_ENDS = "SELECT topic, partition, max(base_offset), count FROM chunk GROUP BY topic, partition"
 _OLDEST = "SELECT appended_at_ms FROM chunk ORDER BY id LIMIT 1"
 
@@ -267,6 +268,9 @@ def load(path: Path, connection: sqlite3.Connection) -> Segment:
     segment = Segment(path, begins, rebuilt=version == _REBUILT)
     if segment.rebuilt:
         segment.held_ends = held_ends(connection)
+        # Its rows stand in the order in which they were found.
+        segment.oldest_ms, segment.newest_ms = connection.execute(_SPAN_MS).fetchone()
+        return segment
     oldest, newest = (connection.execute(sql).fetchone() for sql in (_OLDEST, _NEWEST))
     if oldest is not None:
         segment.oldest_ms, segment.newest_ms = oldest[0], newest[0]
@@ -306,7 +310,12 @@ def read(
     return chunks, False
 
 
-def read_all(connection: sqlite3.Connection) -> Iterator[Chunk]:
-    """Every chunk in the order of writing, without the index."""
+def check(connection: sqlite3.Connection) -> Iterator[tuple[Stream, int, int]]:
+    """Stream, base and end offset of every chunk in the order of writing, read without the index.
+
+    Raises `BadChunk` at the first that fails its checksum, sqlite3.Error where SQLite sees damage.
+    """
     for row in connection.execute(_ALL):
-        yield chunk_from_row(row)
+        if not row_is_intact(row):
+            raise BadChunk(f"the chunk at {row[0]}/{row[1]} offset {row[3]} fails its checksum")
+        yield (row[0], row[1]), row[3], row[3] + row[4]
