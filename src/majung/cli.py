@@ -4,13 +4,16 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import majung
 from majung.observe import logs
 from majung.settings import Settings, load
+
+if TYPE_CHECKING:
+    from majung.services import Services
 
 app = typer.Typer(
     name="majung",
@@ -80,21 +83,26 @@ def _run(work: "asyncio.Future[None] | object") -> None:
         uvloop.run(work)  # type: ignore[arg-type]
 
 
-async def _serve(settings: Settings) -> None:
+async def _first_account(services: "Services") -> None:
     from majung.auth.service import ensure_admin
+
+    admin = await ensure_admin(services.auth)
+    if admin is not None:
+        typer.secho(
+            f"first start: made the account {admin.name!r} with password {admin.password}", fg="green"
+        )
+        typer.echo("Keep it; it is not shown again. More accounts: majung user add --help")
+        sys.stdout.flush()
+
+
+async def _serve(settings: Settings) -> None:
     from majung.server import running
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as server:
-        admin = await ensure_admin(server.services.auth)
-        if admin is not None:
-            typer.secho(
-                f"first start: made the account {admin.name!r} with password {admin.password}", fg="green"
-            )
-            typer.echo("Keep it; it is not shown again. More accounts: majung user add --help")
+    async with running(settings, _first_account) as server:
         scheme = "https" if settings.server.tls_cert else "http"
         host = settings.server.http.rpartition(":")[0]
         typer.echo(f"map   {settings.server.public_url or f'{scheme}://{host}:{server.http.port}/'}")

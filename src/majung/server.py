@@ -60,17 +60,23 @@ async def _housekeeping(services: Services) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[RunningServer]:
+async def running(
+    settings: Settings, prepare: Callable[[Services], Awaitable[None]]
+) -> AsyncIterator[RunningServer]:
     """Start a server; on leaving, drain it: doors first, then what they had accepted, then the backends.
 
+    `prepare` is awaited before the doors open (the first start makes an account).
     The doors open when the live view has been rebuilt, so that the first reader sees everybody.
     """
     async with open_services(settings) as services:
         grpc = GrpcDoor(settings.server, services.ingest, services.auth, services.limiter)
         services.streams = lambda: grpc.open_streams
-        http = HttpListener(build_app(services), settings.server, settings.live.max_viewers + _SPARE_CONNECTIONS)
+        http = HttpListener(
+            build_app(services), settings.server, settings.live.max_viewers + _SPARE_CONNECTIONS
+        )
         drain_s = settings.server.drain_for.total_seconds()
         try:
+            await prepare(services)
             await _start_work(services)
             await grpc.start()
             await http.start()

@@ -18,7 +18,14 @@ from majung.auth.model import Role
 from tests.server import Server, majung, start_server
 
 NOTICED_WITHIN_S = 10.0
-OPEN_PATHS = {"/v1/oauth/token", "/v1/oauth/jwks.json", "/healthz", "/readyz", "/metrics"}
+OPEN_PATHS = {
+    "/v1/oauth/token",
+    "/v1/oauth/jwks.json",
+    "/v1/map/config.json",  # what the map page looks like before anybody has signed in
+    "/healthz",
+    "/readyz",
+    "/metrics",
+}
 PHONE_PATHS = {"/owntracks", "/owntracks/pub", "/pub", "/osmand", "/overland"}
 
 

@@ -441,4 +441,4 @@ class below:  # noqa: N801 - reads like the word
 
 
 TestReadersMissNobody = ReadersMissNobody.TestCase
-TestReadersMissNobody.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestReadersMissNobody.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

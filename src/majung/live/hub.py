@@ -18,7 +18,7 @@ from majung.live.messages import Subscribe
 from majung.live.recent import Recent
 from majung.live.relay import Relay
 from majung.live.viewer import See, Viewer, Visible
-from majung.live.watch import RESUME, Area, Subscription, Watch
+from majung.live.watch import NEW, RESUME, Area, Subscription, Watch
 from majung.ports import Fanout, LiveStore, Overloaded, PortError
 from majung.positions.model import LivePosition
 from majung.positions.triggers import RiderEvent
@@ -176,6 +176,8 @@ class Hub:
 
     def _add(self, subscription: Subscription) -> None:
         subscription.viewer.subscriptions[subscription.name] = subscription
+        if subscription.state == NEW:
+            subscription.after = self.recent.offset
         self._watch.add(subscription)
         subscription.viewer.wake()
 

@@ -112,10 +112,10 @@ class Viewer:
         self.wake()
 
     def _restart(self, subscription: Subscription) -> None:
-        if subscription.state != NEW:
-            subscription.state = NEW
-            subscription.resync = True
-            self.hub.resyncs += 1
+        subscription.state = NEW
+        subscription.resync = True
+        subscription.after = self.hub.recent.offset
+        self.hub.resyncs += 1
 
     def restrict(self, visible: Visible) -> None:
         """The rights of the caller changed: what may no longer be seen goes with the next snapshot."""
@@ -163,7 +163,6 @@ class Viewer:
             raise self._closed
         found: list[tuple[Subscription, list[LivePosition]]] = []
         for subscription in [s for s in self.subscriptions.values() if s.state == NEW]:
-            subscription.after = self.hub.recent.offset
             found.append((subscription, await self.hub.find(subscription)))
         # Nothing is awaited from here: snapshots, mailbox and offset belong to one moment.
         return self._compose(found)

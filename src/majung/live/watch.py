@@ -31,8 +31,8 @@ class Area(Protocol):
 class Subscription:
     """One thing that one viewer watches.
 
-    `state` is NEW while it waits for a snapshot, RESUME while it waits for what it missed after offset
-    `after`, then LIVE. With `resync`, its snapshot is announced as one that replaces lost changes.
+    `state` is NEW while it waits for a snapshot, RESUME while it waits for what it missed, then LIVE. It
+    gets what happened after offset `after`. With `resync`, its snapshot is announced as one that replaces lost changes.
     """
 
     __slots__ = ("after", "area", "box", "fence_id", "name", "resync", "riders", "state", "viewer")

@@ -95,7 +95,7 @@ class Ingest:
             door=position.door,
             reason=why.reason,
             detail=why.detail[:500],
-            payload=msgspec.json.encode(position)[:MAX_QUARANTINED_PAYLOAD],
+            payload=msgspec.json.encode(msgspec.structs.asdict(position))[:MAX_QUARANTINED_PAYLOAD],
         )
         return entry.rider_id, _encode(entry)
 

@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Litestar, MediaType, Request, get
 from litestar.config.response_cache import ResponseCacheConfig
 from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -21,7 +22,7 @@ from majung.serve.http import (
     phones,
     positions,
 )
-from majung.serve.http.auth import provide_principal
+from majung.serve.http.auth import Connection, ask_who, provide_principal
 from majung.serve.http.problems import respond
 from majung.services import Services
 
@@ -40,12 +41,16 @@ def build_app(services: Services) -> Litestar:
     def provide_services() -> Services:
         return services
 
+    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+        await ask_who(connection, handler, services)
+
     return Litestar(
         route_handlers=[openapi, *(handler for module in _MODULES for handler in module.HANDLERS)],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
-            "principal": Provide(provide_principal),
+            "principal": Provide(provide_principal, sync_to_thread=False),
         },
+        guards=[guard],
         exception_handlers={Exception: respond},
         request_max_body_size=services.settings.server.max_body_bytes,
         logging_config=None,

@@ -10,6 +10,7 @@ import binascii
 from typing import Any
 
 from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
 from majung.auth.model import AuthError, Principal
@@ -18,9 +19,22 @@ from majung.services import Services
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-async def provide_principal(scope: Scope, services: Services) -> Principal:
-    """Litestar's dependency `principal`. Raises AuthError, RateLimited, Overloaded, PortError."""
-    return await authenticate(ASGIConnection(scope), services)
+_SCOPE_KEY = "majung.principal"
+
+
+async def ask_who(connection: Connection, handler: BaseRouteHandler, services: Services) -> None:
+    """Litestar's guard: who calls is asked before anything of the request is looked at.
+
+    Raises AuthError, RateLimited, Overloaded, PortError.
+    """
+    if "principal" in handler.parsed_fn_signature.parameters:
+        connection.scope[_SCOPE_KEY] = await authenticate(connection, services)  # type: ignore[literal-required]
+
+
+def provide_principal(scope: Scope) -> Principal:
+    """Litestar's dependency `principal`: whom the guard found."""
+    principal: Principal = scope[_SCOPE_KEY]  # type: ignore[literal-required]
+    return principal
 
 
 async def authenticate(connection: Connection, services: Services) -> Principal:

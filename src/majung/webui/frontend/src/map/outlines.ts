@@ -26,6 +26,8 @@ const OUTLINES: Outline[] = [
   { id: "sigungu", url: districts, fromZoom: 7.5, bounds: KOREA },
   { id: "dong", url: neighbourhoods, fromZoom: 10.5, bounds: [126.7, 37.4, 127.25, 37.72] },
 ];
+/** From here on the districts are the land; the coarser provinces would lie beside them. */
+const FINE_FROM = 9.5;
 const EMPTY = { type: "FeatureCollection" as const, features: [] };
 const fetched = new Map<string, Promise<GeoJSON.FeatureCollection>>();
 
@@ -83,10 +85,12 @@ function layers(theme: MapTheme, language: Language): LayerSpecification[] {
     layout: { "line-join": "round" },
     paint: { "line-color": color, "line-width": ["interpolate", ["linear"], ["zoom"], ...width.flat()] },
   });
-  const fill = (id: string, color: string): LayerSpecification => ({
+  const fill = (id: string, color: string, from = 0, to = 24): LayerSpecification => ({
     id: `outline-${id}-fill`,
     type: "fill",
     source: `outline-${id}`,
+    minzoom: from,
+    maxzoom: to,
     filter: polygons,
     paint: { "fill-color": color, "fill-antialias": false },
   });
@@ -108,11 +112,12 @@ function layers(theme: MapTheme, language: Language): LayerSpecification[] {
   });
   return [
     fill("world", theme.land),
-    fill("sido", theme.landKorea),
+    fill("sido", theme.landKorea, 0, FINE_FROM),
+    fill("sigungu", theme.landKorea, FINE_FROM),
     line("world", theme.coast, [[2, 0.5], [8, 1.2]]),
     line("dong", theme.neighbourhood, [[11, 0.5], [15, 1.6]], 10.8),
     line("sigungu", theme.district, [[8, 0.5], [15, 2]], 7.5),
-    line("sido", theme.province, [[5, 0.6], [12, 1.8]], 0, 24),
+    line("sido", theme.province, [[5, 0.6], [9, 1.4]], 0, FINE_FROM),
     label("world", 2, 8, [10, 15], theme.label),
     label("sido", 5.5, 9, [11, 16], theme.labelStrong),
     label("sigungu", 9, 13, [11, 15], theme.labelStrong),

@@ -31,7 +31,7 @@ function cells(theme: MapTheme): LayerSpecification[] {
     0, low, 1, some, 2, many, 3, most,
   ]; // prettier-ignore
   return [
-    { id: "cells-fill", type: "fill", source: "cells", paint: { "fill-color": colour, "fill-opacity": 0.38 } },
+    { id: "cells-fill", type: "fill", source: "cells", paint: { "fill-color": colour, "fill-opacity": 0.5 } },
     {
       id: "cells-line",
       type: "line",

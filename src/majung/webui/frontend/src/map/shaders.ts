@@ -71,7 +71,7 @@ float drop(vec2 p, float r, float tip, float h) {
 
 void main() {
   vec2 up = vec2(v_at.x, -v_at.y);
-  float d = v_beak > 0.5 ? drop(up, v_radius, 0.5, v_radius * 1.75) : length(up) - v_radius;
+  float d = v_beak > 0.5 ? drop(up, v_radius, 0.5, v_radius * 1.95) : length(up) - v_radius;
   bool moving = (v_flags & ${FLAG_MOVING}) != 0;
   bool selected = (v_flags & ${FLAG_SELECTED}) != 0;
   float silent = smoothstep(45.0, 75.0, v_age);

@@ -15,7 +15,7 @@ const LENGTH_MS: Record<Exclude<RangeName, "custom">, number> = {
 /** Longer ranges are thinned by the server, so that a week still draws at once. */
 const SIMPLIFY_M: Record<Exclude<RangeName, "custom">, number> = { m15: 0, h1: 0, h6: 3, h24: 5, d7: 15 };
 const GAP_MS = 5 * 60_000;
-export const SPEEDS = [1, 10, 60, 300] as const;
+export const SPEEDS = [1, 10, 60, 300];
 
 /** Where the replay stands. */
 export interface Moment {
@@ -36,7 +36,7 @@ class TrackState {
   /** Replay: null is live. */
   atMs = $state<number | null>(null);
   playing = $state(false);
-  speed = $state<(typeof SPEEDS)[number]>(60);
+  speed = $state(60);
   /** Points as they were driven; marked ones (jumps, inaccurate) are left out. */
   plain = $derived(this.points.filter(({ mark }) => !mark || mark === "late"));
   distanceM = $derived(total(this.plain));
