@@ -14,7 +14,15 @@ from majung.backends.embedded.history_folder import Folder, Form, path_of
 from majung.clock import ManualClock
 from majung.ports import Overloaded, PortError, StorageFull
 from majung.positions.model import StoredPosition
-from tests.contract.history_contract import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, fix, whole_track
+from tests.contract.history_contract import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    START_MS,
+    fix,
+    settings_of,
+    whole_track,
+)
 from tests.contract.test_history_embedded import Maker, clock, make
 
 __all__ = ["clock", "make"]  # fixtures
@@ -223,7 +231,7 @@ async def test_killed_at_any_point_of_a_merge_nothing_is_lost_or_doubled(
         for name, content in snapshot.items():
             if not name.endswith("-shm"):
                 (folder / name).write_bytes(content)
-        survivor = EmbeddedHistory(folder, history._settings, ManualClock(START_MS + HOUR_MS))
+        survivor = EmbeddedHistory(folder, settings_of(), ManualClock(START_MS + HOUR_MS))
         await survivor.open()
         assert await survivor.count() == start + 100
         sure = [one.position.seq for one in stored[: start + 100] if one.position.rider_id == "rider-7"]

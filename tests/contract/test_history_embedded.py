@@ -8,7 +8,16 @@ import pytest
 from majung.backends.embedded import history, history_file, history_writer
 from majung.backends.embedded.history import EmbeddedHistory
 from majung.clock import ManualClock
-from tests.contract.history_contract import HOUR_MS, START_MS, HistoryContract, Reopen, settings_of
+from tests.contract.history_contract import (
+    DAY_MS,
+    HOUR_MS,
+    START_MS,
+    HistoryContract,
+    Reopen,
+    fix,
+    settings_of,
+    whole_track,
+)
 
 
 class Maker:
@@ -69,3 +78,41 @@ class TestEmbeddedHistoryWithTinyBounds(HistoryContract):
         monkeypatch.setattr(history_writer, "MAX_OPEN", 2)
         monkeypatch.setattr(history_file, "MAX_SEEN", 3)
         monkeypatch.setattr(history, "_SLICE_RIDERS", 1)
+
+
+async def test_bytes_of_an_erased_rider_are_gone_from_the_disk(make: Maker, clock: ManualClock) -> None:
+    kept = await make()
+    for hour_ms in (START_MS, START_MS + HOUR_MS):
+        for seq in range(1, 6):
+            at_ms = hour_ms + seq * 1000
+            await kept.append([fix(rider, seq, at_ms, f"{rider}'s phone") for rider in ("whom", "others")])
+    clock.set_wall_ms(START_MS + HOUR_MS + DAY_MS)
+    await kept.drop_old(clock.now_ms())
+    assert await kept.erase("whom") == 1 + 5
+    content = b"".join(file.read_bytes() for file in make.files("*"))
+    assert b"others's phone" in content
+    assert b"whom" not in content
+
+
+async def test_dropped_hours_leave_no_file(make: Maker, clock: ManualClock) -> None:
+    history = await make()
+    await history.append([fix(seq=n, at_ms=START_MS + n * HOUR_MS) for n in range(2)])
+    await whole_track(history)
+    assert len(make.files()) == 2
+    clock.set_wall_ms(START_MS + HOUR_MS + 7 * DAY_MS)
+    assert await history.drop_old(clock.now_ms()) == 2
+    assert [file.name for file in make.files()] == ["minutes-20260528T21.db"]
+    clock.advance(HOUR_MS / 1000)
+    assert await history.drop_old(clock.now_ms()) == 1
+    assert make.files("*") == []
+
+
+async def test_detail_that_is_kept_for_longest_is_never_thinned(make: Maker, clock: ManualClock) -> None:
+    history = await make(detail_for="10d")
+    await history.append([fix(seq=n, at_ms=START_MS + n * 1000) for n in range(100)])
+    clock.set_wall_ms(START_MS + HOUR_MS + 10 * DAY_MS - 1)
+    assert await history.drop_old(clock.now_ms()) == 0
+    assert len(await whole_track(history)) == 100
+    clock.advance(0.001)
+    assert await history.drop_old(clock.now_ms()) == 1
+    assert await whole_track(history) == []

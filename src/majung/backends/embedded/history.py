@@ -50,7 +50,6 @@ class EmbeddedHistory:
         self._folder = Folder(folder)
         self._readers = Readers(self._folder)
         self._writer = HistoryWriter(self._folder, self._readers, settings, clock, self._report)
-        self._settings = settings
         self._detail_ms = round(settings.detail_for.total_seconds() * 1000)
         self._keep_ms = max(self._detail_ms, round(settings.minutes_for.total_seconds() * 1000))
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="history-write")

@@ -9,9 +9,11 @@ A run is written in portions, one with each call, so that no call waits for it. 
 does not count: its positions still lie in `batch`, and in memory, where they are served from.
 """
 
+import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -22,25 +24,19 @@ from majung.backends.embedded import history_rows as rows
 from majung.backends.embedded._sqlite import connect, make_private
 from majung.backends.embedded.history_codec import Chunk
 from majung.backends.embedded.history_rows import Arrived, Report
+from majung.backends.embedded.history_selection import Selection, Session
 from majung.positions.model import StoredPosition
 
 MERGE_AT = 300_000
-MAX_SEEN = 400_000
+MAX_SEEN = 200_000
 _PORTION_RIDERS = 1000
+_SESSION_BYTES = 500  # its names, the dictionaries it is in, and the room of a few points
+_VACUUM_MAX_BYTES = 256 * 1024**2
 
 Identity = tuple[str, str, int]  # rider, session, seq
 
 _encode_seen = msgspec.msgpack.Encoder().encode
 _decode_seen = msgspec.msgpack.Decoder(list[Identity]).decode
-
-
-class _Session(Chunk):
-    """What the file remembers of a rider's session: the newest positions, and the highest seq of all.
-
-    A higher seq is new without a look-up, which is nearly every position.
-    """
-
-    last_seq: int = -1
 
 
 class _Merge(msgspec.Struct):
@@ -68,7 +64,7 @@ class HistoryFile:
         self.tail_amount = 0
         self._report = report
         self._lock = threading.Lock()  # over what `tail_of` copies
-        self._riders: dict[str, dict[str, _Session]] = {}
+        self._riders: dict[str, dict[str, Session]] = {}
         self._sessions = 0
         self._seen_all = True  # whether every stored session is in _riders
         self._last_batch = 0
@@ -86,20 +82,21 @@ class HistoryFile:
         seen = self.connection.execute("SELECT content, crc FROM seen").fetchone()
         if seen is not None and zlib.crc32(seen[0]) == seen[1]:
             for rider_id, session_id, last_seq in _decode_seen(seen[0]):
-                self.session(rider_id, session_id, "").last_seq = last_seq
+                self._session(rider_id, session_id, "").last_seq = last_seq
         elif self.connection.execute("SELECT 1 FROM chunk LIMIT 1").fetchone():
             self._seen_all = False
         for batch in rows.good_batches(self.path.name, self.connection.execute(rows.BATCHES), self._report):
-            sessions = [self.session(rider_id, session_id, door) for rider_id, session_id, door, *_ in batch]
+            sessions = [self._session(rider_id, session_id, door) for rider_id, session_id, door, *_ in batch]
             for session, (_, _, _, record, _) in zip(sessions, batch, strict=True):
                 session.last_seq = max(session.last_seq, codec.seq_of(record))
             self._apply(sessions, batch)
         (self._last_batch,) = self.connection.execute("SELECT COALESCE(MAX(id), 0) FROM batch").fetchone()
 
     @property
-    def weight(self) -> int:
-        """Roughly how many entries it holds in memory."""
-        return self.tail_amount + self._sessions + (self._merge.amount if self._merge else 0)
+    def memory_bytes(self) -> int:
+        """Roughly how much it remembers."""
+        points = self.tail_amount + (self._merge.amount if self._merge else 0)
+        return points * codec.SIZE + self._sessions * _SESSION_BYTES
 
     @property
     def merging(self) -> bool:
@@ -114,7 +111,7 @@ class HistoryFile:
 
     def append(self, positions: Sequence[StoredPosition]) -> list[bool]:
         """Store those whose identity is new here; which these are. Durable when it returns."""
-        selection = _Selection(self)
+        selection = Selection(self.hour_ms, self._session, self._seqs)
         try:
             flags = selection.take(positions)
             if selection.arrived or self._merge:
@@ -129,7 +126,7 @@ class HistoryFile:
 
     def are_new(self, positions: Sequence[StoredPosition]) -> list[bool]:
         """What `append` would answer."""
-        selection = _Selection(self)
+        selection = Selection(self.hour_ms, self._session, self._seqs)
         try:
             return selection.take(positions)
         finally:
@@ -143,22 +140,21 @@ class HistoryFile:
         if self._merge is not None:
             self._merge_portion(self._merge)
 
-    def _apply(self, sessions: Sequence[_Session], arrived: Sequence[Arrived]) -> None:
+    def _apply(self, sessions: Sequence[Session], arrived: Sequence[Arrived]) -> None:
         with self._lock:
             for session, (_, _, door, record, tags) in zip(sessions, arrived, strict=True):
                 session.add(record, door, tags)
         self.tail_amount += len(arrived)
 
-    def session(self, rider_id: str, session_id: str, door: str) -> _Session:
-        """What is remembered of a session, made when it is the first time."""
+    def _session(self, rider_id: str, session_id: str, door: str) -> Session:
         sessions = self._riders.get(rider_id)
         if sessions is None:
             sessions = self._riders[rider_id] = {}
         session = sessions.get(session_id)
         if session is None:
-            session = _Session(session_id, door, bytearray())
+            session = Session(session_id, door, bytearray())
             if not self._seen_all:
-                session.last_seq = max(self.seqs(rider_id, session_id), default=-1)
+                session.last_seq = max(self._seqs(rider_id, session_id), default=-1)
             with self._lock:
                 sessions[session_id] = session
             self._sessions += 1
@@ -202,7 +198,7 @@ class HistoryFile:
         found = self.connection.execute(rows.CHUNKS_OF_RIDER, (rider_id, 0, rows.END_OF_TIME_MS)).fetchall()
         return [chunk for _, chunk in rows.good_chunks(self.path.name, found, self._report)]
 
-    def seqs(self, rider_id: str, session_id: str) -> set[int]:
+    def _seqs(self, rider_id: str, session_id: str) -> set[int]:
         """Every seq stored of a session: a look-up in each run."""
         found: set[int] = set()
         for chunk in [*self.tail_of(rider_id), *self.chunks(rider_id)]:
@@ -303,7 +299,11 @@ class HistoryFile:
         return new
 
     def erase(self, rider_id: str) -> int:
-        """Remove everything of one rider, the bytes on the disk too; how many positions went."""
+        """Remove everything of one rider; how many positions went.
+
+        The file is written anew, so that its free pages keep nothing either; past 256 MiB it is not, and they
+        go with the file.
+        """
         self.merge_all()
         sizes = self.connection.execute(rows.AMOUNT_OF_RIDER, (rider_id,)).fetchall()
         if not sizes:
@@ -318,9 +318,10 @@ class HistoryFile:
                 self.connection.execute("UPDATE run SET amount = amount - ? WHERE id = ?", amount)
             self._save_seen()
 
-        self.connection.execute("PRAGMA secure_delete = ON")
         self._transact(work)
-        self.connection.execute("PRAGMA secure_delete = OFF")
+        if self.path.stat().st_size <= _VACUUM_MAX_BYTES:
+            with suppress(sqlite3.Error):  # the disk is full: as if it were too large
+                self.connection.execute("VACUUM")
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return sum(size // codec.SIZE for _, size in sizes)
 
@@ -341,54 +342,6 @@ class HistoryFile:
             if self.connection.in_transaction:  # SQLite may have ended it already
                 self.connection.execute("ROLLBACK")
             raise
-
-
-class _Selection:
-    """The positions of one call that are new, until they are stored; `undo` when they could not be."""
-
-    def __init__(self, file: HistoryFile) -> None:
-        self.sessions: list[_Session] = []
-        self.arrived: list[Arrived] = []
-        self._file = file
-        self._before: list[tuple[_Session, int]] = []
-        self._looked_up: dict[tuple[str, str], set[int]] = {}
-
-    def take(self, positions: Sequence[StoredPosition]) -> list[bool]:
-        """Which identities are new; these are among `arrived`. The hottest loop of history."""
-        flags: list[bool] = []
-        hour_ms, file, encode = self._file.hour_ms, self._file, codec.encode
-        for stored in positions:
-            position = stored.position
-            rider_id, session_id, seq = position.rider_id, position.session_id, position.seq
-            session = file.session(rider_id, session_id, position.door)
-            new = seq > session.last_seq
-            if new:
-                self._before.append((session, session.last_seq))
-                session.last_seq = seq
-            elif seq not in (known := self._known(rider_id, session_id)):
-                known.add(seq)
-                new = True
-            flags.append(new)
-            if new:
-                self.sessions.append(session)
-                row = (rider_id, session_id, position.door, encode(stored, hour_ms), position.tags)
-                self.arrived.append(row)
-        return flags
-
-    def _known(self, rider_id: str, session_id: str) -> set[int]:
-        known = self._looked_up.get((rider_id, session_id))
-        if known is None:
-            known = self._looked_up[rider_id, session_id] = self._file.seqs(rider_id, session_id)
-        # What this call has brought before is not in the file yet.
-        known.update(
-            codec.seq_of(row[3]) for row in self.arrived if row[0] == rider_id and row[1] == session_id
-        )
-        return known
-
-    def undo(self) -> None:
-        """Remember again what was before."""
-        for session, last_seq in reversed(self._before):
-            session.last_seq = last_seq
 
 
 def _identities(rider_id: str, chunks: Sequence[Chunk]) -> set[Identity]:

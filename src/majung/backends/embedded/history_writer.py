@@ -21,12 +21,12 @@ from majung.settings import HistorySettings
 T = TypeVar("T")
 
 MAX_OPEN = 16
-MAX_WEIGHT = 1_000_000
+MAX_BYTES = 200_000_000
 _MAX_UNSAID = 20_000
 
 
 class HistoryWriter:
-    """Keeps at most `MAX_OPEN` files open, and at most about `MAX_WEIGHT` entries of them in memory."""
+    """Keeps at most `MAX_OPEN` files open, which together remember about `MAX_BYTES` at most."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class HistoryWriter:
 
     def _let_go(self) -> None:
         while len(self._files) > 1 and (
-            len(self._files) > MAX_OPEN or sum(file.weight for file in self._files.values()) > MAX_WEIGHT
+            len(self._files) > MAX_OPEN or sum(file.memory_bytes for file in self._files.values()) > MAX_BYTES
         ):
             key = next(iter(self._files))
             self._close(key)
