@@ -120,8 +120,8 @@ class Log(Protocol):
         """Begin and end offsets."""
         ...
 
-    async def lag(self, topic: str, group: str) -> GroupLag:
-        """How far the group is behind."""
+    async def lag(self, topic: str, group: str, offsets: Mapping[int, int] | None = None) -> GroupLag:
+        """How far the group is behind: from `offsets`, or from what it has committed."""
         ...
 
     def damage(self) -> list[str]:

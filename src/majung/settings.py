@@ -87,7 +87,7 @@ class LogSettings(_Section):
         67_108_864, ge=65_536, description="Unwritten bytes, past which doors wait."
     )
     commit_every: Duration = Field(
-        timedelta(milliseconds=2), description="How long a commit waits for company."
+        timedelta(milliseconds=10), description="How long a commit waits for company."
     )
 
 

@@ -48,7 +48,7 @@ async def send(services: Services, positions: Sequence[Position]) -> None:
 async def settle(services: Services) -> None:
     """Until everything in the log has been processed."""
     async with asyncio.timeout(20):
-        while await services.pipeline.lag() or services.pipeline.consumed() is None:
+        while (await services.pipeline.lag()).records:
             await asyncio.sleep(0.002)
 
 

@@ -1,7 +1,7 @@
 """The loss ledger: where every position went.
 
     received  = accepted + quarantined + refused + pending      (the door; this process)
-    appended  = consumed + lag,  consumed = processed            (the log; for ever)
+    consumed  = processed + skipped                              (the log's offsets; for ever)
     processed = deduplicated + stored + undecodable             (the consumer; for ever)
     stored    = shown + late + marked                           (the consumer; for ever)
 
@@ -31,6 +31,7 @@ class ConsumerCounts(msgspec.Struct):
     """Counted by the consumer since the data folder was made; lives in the checkpoint."""
 
     processed: int = 0
+    skipped: int = 0
     deduplicated: int = 0
     undecodable: int = 0
     stored: int = 0
@@ -105,12 +106,13 @@ class Ledger:
         """The sums that do not close; empty when nothing is lost. Call between batches.
 
         `consumed` is how far the consumer has come by its offsets: a count that this ledger did not make.
+        `skipped` are offsets that hold no record any more, because a file was damaged.
         """
         door, consumer = self.door, self.consumer
         sums = {
             "received = accepted + quarantined + refused + pending": door.received
             - (door.accepted + door.quarantined + door.refused + self.pending_count()),
-            "consumed = processed": consumed - consumer.processed,
+            "consumed = processed + skipped": consumed - (consumer.processed + consumer.skipped),
             "processed = deduplicated + stored + undecodable": consumer.processed
             - (consumer.deduplicated + consumer.stored + consumer.undecodable),
             "stored = shown + late + marked": consumer.stored

@@ -19,6 +19,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     pending: int
     appended: int
     processed: int
+    skipped: int
     deduplicated: int
     undecodable: int
     stored: int

@@ -16,7 +16,7 @@ import structlog
 from majung.clock import Clock
 from majung.live.hub import Hub
 from majung.observe.ledger import ConsumerCounts, Ledger
-from majung.ports import History, LiveStore, Log, LogConsumer, LogRecord, PortError
+from majung.ports import GroupLag, History, LiveStore, Log, LogConsumer, LogRecord, PortError
 from majung.positions import dedupe as dedupe_rules
 from majung.positions import plausible
 from majung.positions.fences import FenceService
@@ -91,7 +91,8 @@ class Pipeline:
         self._replay_until: dict[int, int] = {}
         self._turn = asyncio.Lock()
         self._consumer: LogConsumer | None = None
-        self._idle = True
+        self._in_flight = 0
+        self._expected: dict[int, int] = {}
         self._stopping = False
 
     # ------------------------------------------------------------------------------------- running
@@ -106,13 +107,14 @@ class Pipeline:
         try:
             await self._restore(consumer)
             while (records := await self._next(consumer)) is not None:
-                self._idle = False
+                self._in_flight = len(records)
+                self._count_skipped(records)
                 async with self._turn:
                     for part in self._split_replayed(records):
                         await self._process(Batch(*part))
                     if self._checkpoint_due():
                         await self._checkpoint(consumer)
-                self._idle = True
+                self._in_flight = 0
             await self._checkpoint(consumer)
         finally:
             await consumer.close()
@@ -146,25 +148,34 @@ class Pipeline:
         if not self.restored.is_set():
             return
         deadline_s = self.clock.monotonic_s() + within_s
-        while self.clock.monotonic_s() < deadline_s and await self.lag():
+        while self.clock.monotonic_s() < deadline_s and (await self.lag()).records:
             await asyncio.sleep(0.02)
         async with self._turn:
             pass
         await supervisor.stop(GROUP)
 
     def consumed(self) -> int | None:
-        """Records taken from the log since `base_offset`, by the consumer's own position.
+        """Offsets passed since `base_offset`, by the consumer's own position.
 
         None in the middle of a batch, when the counters say something else than the position.
         """
-        if not self._idle or self._consumer is None:
+        if self._in_flight or self._consumer is None:
             return None
         return sum(self._consumer.position().values()) - self.base_offset
 
-    async def lag(self) -> int:
-        """Acknowledged positions that are not processed yet."""
-        end = sum((await self.log.stats(POSITIONS_TOPIC)).end.values())
-        return end - self.base_offset - self.ledger.consumer.processed
+    async def lag(self) -> GroupLag:
+        """Acknowledged positions that are not processed yet, those of the batch at work included."""
+        position = None if self._consumer is None else self._consumer.position()
+        waiting = await self.log.lag(POSITIONS_TOPIC, GROUP, position)
+        return GroupLag(waiting.records + self._in_flight, waiting.oldest_age_s)
+
+    def _count_skipped(self, records: list[LogRecord]) -> None:
+        """Offsets without a record: what stood there is lost to damage, which the log reports."""
+        for record in records:
+            jump = record.offset - self._expected.get(record.partition, record.offset)
+            if jump:
+                self.ledger.consumer.skipped += jump
+            self._expected[record.partition] = record.offset + 1
 
     async def _process(self, batch: Batch) -> None:
         for step in STEPS:
@@ -205,7 +216,8 @@ class Pipeline:
             consumer.seek(begin)
             self.ledger.consumer = ConsumerCounts()
             self.base_offset = sum(begin.values())
-        start = consumer.position()
+        self._in_flight = 0
+        self._expected = start = consumer.position()
         end = (await self.log.stats(POSITIONS_TOPIC)).end
         self._replay_until = {p: offset for p, offset in end.items() if offset > start.get(p, 0)}
 

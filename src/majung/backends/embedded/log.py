@@ -233,10 +233,10 @@ class EmbeddedLog:
         begin = {number: self._store.begins(stream) for number, stream in enumerate(state.streams)}
         return TopicStats(begin, dict(enumerate(state.ends)))
 
-    async def lag(self, topic: str, group: str) -> GroupLag:
+    async def lag(self, topic: str, group: str, offsets: Mapping[int, int] | None = None) -> GroupLag:
         """See `ports.Log.lag`."""
         state = self._topics.get(topic) or self._topic(topic)
-        committed = self._committed.get((topic, group), {})
+        committed = self._committed.get((topic, group), {}) if offsets is None else offsets
         records, oldest_ms = 0, None
         for number, stream in enumerate(state.streams):
             at = max(committed.get(number, 0), self._store.begins(stream))

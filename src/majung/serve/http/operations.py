@@ -9,8 +9,6 @@ from majung.auth.model import Principal
 from majung.auth.policy import Action
 from majung.observe.metrics import render
 from majung.observe.stats import Snapshot
-from majung.positions.ingest import POSITIONS_TOPIC
-from majung.positions.pipeline import GROUP
 from majung.serve.http.auth import authenticate
 from majung.services import Services
 
@@ -19,12 +17,9 @@ _LOOPBACK = ("127.0.0.1", "::1", "testclient")
 
 async def snapshot(services: Services) -> Snapshot:
     """How the server is doing, now. The sums are checked on values of one moment (no await between)."""
-    lag = await services.log.lag(POSITIONS_TOPIC, GROUP)
+    lag = await services.pipeline.lag()
     riders = await services.live.count()
     pipeline, ledger, hub = services.pipeline, services.ledger, services.hub
-    end = sum((await services.log.stats(POSITIONS_TOPIC)).end.values())
-    appended = end - pipeline.base_offset
-    lag_records = appended - ledger.consumer.processed
     consumed = pipeline.consumed()
     return Snapshot(
         now_ms=services.clock.now_ms(),
@@ -34,9 +29,9 @@ async def snapshot(services: Services) -> Snapshot:
         **msgspec.structs.asdict(ledger.door),
         **msgspec.structs.asdict(ledger.consumer),
         pending=ledger.pending_count(),
-        appended=appended,
-        lag_records=lag_records,
-        lag_s=round(lag.oldest_age_s if lag_records else 0.0, 3),
+        appended=ledger.consumer.processed + lag.records,
+        lag_records=lag.records,
+        lag_s=round(lag.oldest_age_s, 3),
         ack_p99_ms=round(ledger.ack_p99_ms(), 3),
         rebuild_s=round(pipeline.rebuild_seconds, 3),
         step_seconds=dict(pipeline.step_seconds),
