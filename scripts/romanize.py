@@ -35,7 +35,10 @@ _UNIT = re.compile(r"^(.+?)(\d*)([도시군구읍면리동가])$")
 
 def romanize(name: str) -> str:
     """`"강남구"` → `"Gangnam-gu"`, `"종로1가"` → `"Jongno 1-ga"`, `"서울특별시"` → `"Seoul"`."""
-    return " ".join(_word(word) for word in _PROVINCE.sub("", name).split())
+    city = _PROVINCE.sub("", name)
+    if city != name:
+        return _letters(city).capitalize()
+    return " ".join(_word(word) for word in name.split())
 
 
 def _word(word: str) -> str:

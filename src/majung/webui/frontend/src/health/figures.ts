@@ -20,8 +20,8 @@ export interface Figure {
 
 const ACK_WARN_MS = 250;
 const ACK_BAD_MS = 500;
-const LAG_WARN_S = 2;
-const LAG_BAD_S = 10;
+const LAG_WARN_S = 5;
+const LAG_BAD_S = 15;
 
 const level = (value: number | null | undefined, warn: number, bad: number): Figure["level"] =>
   value == null || value < warn ? "" : value < bad ? "warn" : "bad";
@@ -85,7 +85,7 @@ export function figures(): Figure[] {
       id: "quarantined",
       name: t.quarantined,
       detail: t.quarantinedDetail,
-      value: perMinute === null ? none : rate(Math.round(perMinute)),
+      value: perMinute === null ? none : compact(Math.round(perMinute)),
       unit: t.perMinute,
       aside: "",
       level: "",

@@ -11,12 +11,14 @@ export type Shape =
 type Point = { lat: number; lng: number };
 
 const CLOSE_PX = 14;
+const TOUCH_ECHO_MS = 1000;
 export const SMALLEST_M = 10;
 
 /** One drawing; `changed` hears every step. Ends with `stop`. */
 export class Drawing {
   shape: Shape | null = null;
   #centre: Point | null = null;
+  #touchedAt = -Infinity;
   #listening: Subscription[] = [];
   /** "second": the centre was tapped, the next tap is the edge. */
   #phase: "idle" | "pressing" | "second" = "idle";
@@ -74,7 +76,7 @@ export class Drawing {
   }
 
   #down = (event: MapMouseEvent | MapTouchEvent): void => {
-    if (this.kind !== "circle" || ("points" in event && event.points.length > 1)) return;
+    if (this.kind !== "circle" || this.#echo(event) || ("points" in event && event.points.length > 1)) return;
     event.preventDefault();
     if (this.#phase === "second") {
       this.#stretch(event.lngLat);
@@ -86,15 +88,22 @@ export class Drawing {
   };
 
   #move = (event: MapMouseEvent | MapTouchEvent): void => {
-    if (this.#phase !== "idle") this.#stretch(event.lngLat);
+    if (this.#phase !== "idle" && !this.#echo(event)) this.#stretch(event.lngLat);
   };
 
   #up = (event: MapMouseEvent | MapTouchEvent): void => {
-    if (this.#phase !== "pressing") return;
+    if (this.#phase !== "pressing" || this.#echo(event)) return;
     const far = this.#radius(event.lngLat) >= SMALLEST_M;
     if (far) this.#stretch(event.lngLat);
     this.#phase = far ? "idle" : "second";
   };
+
+  /** After a touch the browser sends the same again as mouse events. */
+  #echo(event: MapMouseEvent | MapTouchEvent): boolean {
+    const now = performance.now();
+    if ("points" in event) this.#touchedAt = now;
+    return !("points" in event) && now - this.#touchedAt < TOUCH_ECHO_MS;
+  }
 
   #radius(to: Point): number {
     return this.#centre ? distance(this.#centre.lat, this.#centre.lng, to.lat, to.lng) : 0;

@@ -101,6 +101,16 @@ export class Engine {
     this.layer.touch(before, id);
   }
 
+  /** Keep the middle of the map clear of what covers its lower part. */
+  pad(bottom: number): void {
+    this.map.easeTo({ padding: { top: 0, left: 0, right: 0, bottom }, duration: 200 });
+  }
+
+  dim(dimmed: boolean): void {
+    this.layer.dimmed = dimmed;
+    this.layer.wake();
+  }
+
   showNames(all: boolean): void {
     this.labels.all = all;
     this.layer.wake();
@@ -128,9 +138,8 @@ export class Engine {
   /** Groups when zoomed out, single riders when near or few. At most once a second while positions come. */
   updateClusters(now = performance.now()): void {
     const grouped = this.map.getZoom() < CLUSTERS_BELOW_ZOOM && this.riders.list.length > CLUSTERS_ABOVE_RIDERS;
-    const was = this.layer.opacity === 0;
-    this.layer.opacity = grouped ? 0 : 1;
-    this.labels.hidden = grouped;
+    const was = this.layer.hidden;
+    this.layer.hidden = this.labels.hidden = grouped;
     if (grouped !== was) this.layer.wake();
     if (!grouped && !was) return;
     if (grouped === was && now - this.#clusteredAt < CLUSTER_EVERY_MS) return;
@@ -217,7 +226,7 @@ export class Engine {
 
   /** The rider whose marker is under the pointer, if any. */
   #nearest(point: { x: number; y: number }): Rider | null {
-    if (this.layer.opacity === 0) return null;
+    if (this.layer.hidden) return null;
     const at = this.map.unproject([point.x, point.y]);
     const [px, py] = [maplibre.MercatorCoordinate.fromLngLat(at).x, maplibre.MercatorCoordinate.fromLngLat(at).y];
     const now = performance.now();

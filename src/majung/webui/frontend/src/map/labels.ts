@@ -1,12 +1,13 @@
 // Names beside riders: drawn on a canvas over the map, at the places where the markers are in this frame.
 
 import type { Map as MapLibre } from "maplibre-gl";
-import { drawnAt, type RiderStore } from "../live/riders";
+import { drawnAt, type Rider, type RiderStore } from "../live/riders";
 import { latitudeOf, longitudeOf } from "./geo";
 import { radiusAt } from "./riders-layer";
 import type { MapTheme } from "./theme";
 
-const MOST = 150;
+const MOST = 800;
+const SLOT_PX = [72, 15] as const; // one name in each slot of the screen: names do not cover one another
 const FONT_PX = 11;
 
 export class Labels {
@@ -39,10 +40,14 @@ export class Labels {
     this.#drawn = named.length > 0;
     const now = performance.now();
     const radius = radiusAt(this.map.getZoom());
+    const taken = new Set<number>();
     for (const rider of named) {
       const [x, y] = drawnAt(rider, now);
       const at = this.map.project([longitudeOf(x), latitudeOf(y)]);
       const strong = rider.id === this.selected || rider.id === this.hovered;
+      const slot = Math.floor(at.x / SLOT_PX[0]) * 10_000 + Math.floor(at.y / SLOT_PX[1]);
+      if (taken.has(slot) && !strong) continue;
+      taken.add(slot);
       context.font = `${strong ? 650 : 500} ${strong ? FONT_PX + 1 : FONT_PX}px ui-sans-serif, system-ui, "Noto Sans KR", sans-serif`;
       context.fillStyle = rider.id === this.selected ? this.theme.selected : this.theme.labelStrong;
       context.strokeText(rider.id, at.x, at.y + radius + 12);
@@ -50,15 +55,13 @@ export class Labels {
     }
   };
 
-  #named() {
+  #named(): Rider[] {
     if (this.hidden) return [];
-    const chosen = new Set([this.selected, this.hovered]);
-    if (this.all) {
-      const view = this.map.getBounds();
-      const inView = this.riders.list.filter(({ position }) => view.contains([position.longitude, position.latitude]));
-      if (inView.length <= MOST) return inView;
-    }
-    return [...chosen].flatMap((id) => this.riders.byId.get(id) ?? []);
+    const chosen = [...new Set([this.selected, this.hovered])].flatMap((id) => this.riders.byId.get(id) ?? []);
+    if (!this.all) return chosen;
+    const view = this.map.getBounds();
+    const inView = this.riders.list.filter(({ position }) => view.contains([position.longitude, position.latitude]));
+    return inView.length <= MOST ? [...chosen, ...inView.filter((rider) => !chosen.includes(rider))] : chosen;
   }
 
   #context(): CanvasRenderingContext2D | null {

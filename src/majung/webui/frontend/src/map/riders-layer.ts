@@ -10,6 +10,7 @@ import type { MapTheme } from "./theme";
 const ANCHOR_REACH = 0.02; // mercator; float32 offsets stay finer than a decimetre
 const REBASE_CLOCK_S = 3600;
 const FRAME_MS = 16;
+const DIMMED = 0.3;
 const UNIFORMS = [
   "anchor_px", "world_px", "viewport", "now", "radius",
   "moving", "still", "silent", "rim", "selected", "ratio", "opacity",
@@ -19,8 +20,10 @@ export class RidersLayer implements CustomLayerInterface {
   readonly id = "riders";
   readonly type = "custom";
   readonly renderingMode = "2d";
-  /** 0 hides the layer (clusters are shown instead). */
-  opacity = 1;
+  /** Clusters are shown instead. */
+  hidden = false;
+  /** Fainter, while something else matters (a replay). */
+  dimmed = false;
   selected = "";
   hovered = "";
   theme: MapTheme;
@@ -100,7 +103,7 @@ export class RidersLayer implements CustomLayerInterface {
     if (!map) return;
     const started = performance.now();
     this.#upload(gl, map, started);
-    if (this.riders.list.length > 0 && this.opacity > 0) this.#draw(gl, map, started);
+    if (this.riders.list.length > 0 && !this.hidden) this.#draw(gl, map, started);
     this.#next(started);
   }
 
@@ -116,7 +119,7 @@ export class RidersLayer implements CustomLayerInterface {
     gl.uniform1f(u.now, (now - this.#clockStart) / 1000);
     gl.uniform1f(u.radius, radiusAt(zoom));
     gl.uniform1f(u.ratio, map.getPixelRatio());
-    gl.uniform1f(u.opacity, this.opacity);
+    gl.uniform1f(u.opacity, this.dimmed ? DIMMED : 1);
     gl.uniform3fv(u.moving, rgb(this.theme.moving));
     gl.uniform3fv(u.still, rgb(this.theme.still));
     gl.uniform3fv(u.silent, rgb(this.theme.silent));
@@ -135,7 +138,7 @@ export class RidersLayer implements CustomLayerInterface {
   #next(started: number): void {
     this.#frameCost = this.#frameCost * 0.9 + (performance.now() - started) * 0.1;
     clearTimeout(this.#timer);
-    if (started >= this.riders.glidesUntil || this.opacity === 0) return;
+    if (started >= this.riders.glidesUntil || this.hidden) return;
     const wait = Math.max(FRAME_MS - 6, this.#frameCost * 4);
     this.#timer = setTimeout(() => this.#map?.triggerRepaint(), wait);
   }
