@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.contract.database_contract import ALL, DatabaseContract, Reopen, make_table, put
 
 from majung import migrations
 from majung.backends.embedded.database import EmbeddedDatabase, migrate
-from majung.ports import Damaged, PortError, StorageFull
+from majung.ports import Damaged, Overloaded, PortError, StorageFull
+from tests.contract.database_contract import ALL, DatabaseContract, Reopen, make_table, put
 
 
 @pytest.fixture
@@ -152,6 +152,14 @@ async def test_disk_full_is_said_nothing_is_half_stored_and_service_resumes(
     await database.write(lambda tx: tx.execute("PRAGMA max_page_count = 1000000"))
     await database.write(put(big, 1))
     assert await database.read("SELECT COUNT(*) FROM thing") == [(1,)]
+
+
+async def test_too_many_callers_are_told(database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("majung.backends.embedded.database.MAX_WAITING", 0)
+    with pytest.raises(Overloaded):
+        await database.write(make_table)
+    with pytest.raises(Overloaded):
+        await database.read(ALL)
 
 
 def test_revisions_form_one_chain() -> None:

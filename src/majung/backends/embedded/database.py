@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -241,6 +241,7 @@ class EmbeddedDatabase:
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
         try:
+            _roll_back(connection)  # what a failing disk may have left of the group before
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 job.run(connection, self._path)
@@ -249,8 +250,7 @@ class EmbeddedDatabase:
                     raise job.error or PortError(f"{self._path}: the transaction was lost")
             connection.execute("COMMIT")
         except Exception as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             failed = translate(error, self._path) if isinstance(error, sqlite3.Error) else error
             for job in group:
                 job.error = job.error or failed
@@ -266,3 +266,9 @@ class EmbeddedDatabase:
             self._loop.call_soon_threadsafe(tell)
         except RuntimeError:
             return  # the loop is gone, and with it everybody who could be told
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):  # the thread has to live on, whatever the disk does
+            connection.execute("ROLLBACK")

@@ -41,6 +41,8 @@ _MARKS: tuple[str, ...] = (Mark.PLAIN.value, Mark.INACCURATE.value, Mark.JUMP.va
 _MARK_CODES = {mark: code for code, mark in enumerate(_MARKS)}
 _DOUBTFUL = np.array([mark in (Mark.INACCURATE, Mark.JUMP) for mark in _MARKS])
 _MAX_I4 = 2**31 - 1
+_MOST_M = _MAX_I4 // 100
+_MOST_MPS = _MAX_I4 // 1000
 _NO_HEADING = 65535
 
 Extras = dict[int, tuple[str, dict[str, str] | None]]
@@ -92,8 +94,8 @@ def encode(stored: StoredPosition, hour_ms: int) -> bytes:
             position.device_time_ms - hour_ms,
             round(position.latitude * 1e7),
             round(position.longitude * 1e7),
-            -1 if accuracy is None else min(round(accuracy * 100), _MAX_I4),
-            -1 if speed is None else min(round(speed * 1000), _MAX_I4),
+            -1 if accuracy is None else round(accuracy * 100) if accuracy < _MOST_M else _MAX_I4,
+            -1 if speed is None else round(speed * 1000) if speed < _MOST_MPS else _MAX_I4,
             _NO_HEADING if heading is None else round(heading * 100),
             _MARK_CODES[stored.mark],
         )
