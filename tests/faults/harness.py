@@ -6,7 +6,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +42,7 @@ class Verdict:
         return not (self.lost or self.duplicated or self.reordered or self.altered)
 
 
-def compare(acked: dict[str, dict[int, Place]], tracks: dict[str, Sequence[dict[str, Any]]]) -> Verdict:
+def compare(acked: dict[str, dict[int, Place]], tracks: Mapping[str, Sequence[Mapping[str, Any]]]) -> Verdict:
     """`acked`: rider → seq → place that was sent; `tracks`: rider → points as `/track` gives them."""
     verdict = Verdict(acknowledged=sum(len(seqs) for seqs in acked.values()))
     for rider_id, sent in acked.items():

@@ -1,5 +1,7 @@
 """One effect for each (rider, session, seq), against a plain set."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def test_ranges_agree_with_a_set(seqs: list[int]) -> None:
         seen.add(seq)
         pairs = list(zip(ranges[::2], ranges[1::2], strict=True))
         assert {s for low, high in pairs for s in range(low, high + 1)} == seen
-        assert all(high + 1 < low for (_, high), (low, _) in zip(pairs, pairs[1:], strict=False))
+        assert all(high + 1 < low for (_, high), (low, _) in pairwise(pairs))
 
 
 @given(st.permutations(range(1, 60)))

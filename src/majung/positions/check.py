@@ -29,7 +29,8 @@ def is_good_id(text: str) -> bool:
         and text == text.strip()
         and "/" not in text
         and (
-            (text.isascii() and text.isprintable()) or not any(unicodedata.category(c)[0] == "C" for c in text)
+            (text.isascii() and text.isprintable())
+            or not any(unicodedata.category(c)[0] == "C" for c in text)
         )
     )
 

@@ -21,8 +21,9 @@ from majung.positions import dedupe as dedupe_rules
 from majung.positions import plausible
 from majung.positions.fences import FenceService
 from majung.positions.ingest import POSITIONS_TOPIC
+from majung.positions.memory import RiderMemory
 from majung.positions.model import Mark, Position, StoredPosition
-from majung.positions.state import RiderState, as_live
+from majung.positions.state import as_live
 from majung.positions.triggers import FenceStates, RiderEvent, Triggers
 from majung.settings import PositionSettings
 from majung.tasks import Supervisor
@@ -31,14 +32,11 @@ log = structlog.get_logger("majung.pipeline")
 
 GROUP = "positions"
 EVENTS_TOPIC = "loc.events.v1"
-MAX_STATES = 500_000
 _RETRY_S = 0.5
-_CHUNK = 500
 
 ClockRule = Callable[[FenceStates, Position, int], list[RiderEvent]]
 
 _decode_position = msgspec.msgpack.Decoder(Position).decode
-_decode_state = msgspec.msgpack.Decoder(RiderState).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -80,13 +78,12 @@ class Pipeline:
         self.ledger = ledger
         self.clock = clock
         self.settings = settings
-        self.states: dict[str, RiderState] = {}
+        self.memory = RiderMemory(live, triggers)
         self.step_seconds: dict[str, float] = {step.__name__: 0.0 for step in STEPS}
         self.rebuild_seconds = 0.0
         self.waiting_for_storage = ""
         self.restored = asyncio.Event()
         self.base_offset = 0
-        self._dirty: set[str] = set()
         self._checkpointed_at = 0.0
         self._replay_until: dict[int, int] = {}
         self._turn = asyncio.Lock()
@@ -187,23 +184,16 @@ class Pipeline:
     # -------------------------------------------------------------------------- checkpoint, restore
 
     async def _restore(self, consumer: LogConsumer) -> None:
-        """Go back to the last checkpoint: state, counters and offsets of one moment."""
+        """Go back to the last checkpoint: states, counters and offsets of one moment."""
         started = time.perf_counter()
-        self.states.clear()
-        self._dirty.clear()
         await self._restore_offsets(consumer)
         not_before_ms = self.clock.now_ms() - self.settings.offline_after.total_seconds() * 1000
-        riders = 0
-        async for chunk in self.live.all_states():
-            states = [(rider_id, self._recall_state(rider_id, data)) for rider_id, data in chunk]
-            self.states.update(states[: max(0, MAX_STATES - len(self.states))])
-            newest = [state.newest for _, state in states if state.newest is not None]
+        async for newest in self.memory.restore():
             await self.live.put([as_live(p) for p in newest if p.received_at_ms >= not_before_ms])
-            riders += len(states)
         self.rebuild_seconds = time.perf_counter() - started
         self._checkpointed_at = self.clock.monotonic_s()
         self.restored.set()
-        log.info("restored", riders=riders, seconds=round(self.rebuild_seconds, 3))
+        log.info("restored", riders=len(self.memory.states), seconds=round(self.rebuild_seconds, 3))
 
     async def _restore_offsets(self, consumer: LogConsumer) -> None:
         meta = await self.live.load_meta()
@@ -226,22 +216,14 @@ class Pipeline:
         return waited_s >= self.settings.checkpoint_every.total_seconds()
 
     async def _checkpoint(self, consumer: LogConsumer) -> None:
-        encoded: dict[str, bytes] = {}
-        for count, rider_id in enumerate(self._dirty, 1):
-            encoded[rider_id] = _encode(self.states[rider_id])
-            if count % _CHUNK == 0:  # 50,000 riders take 0.1 s to encode; doors must not wait for it
-                await asyncio.sleep(0)
         meta = {
             "offsets": _encode(consumer.position()),
             "counts": _encode(self.ledger.consumer),
             "base": _encode(self.base_offset),
         }
-        await self._until_stored(lambda: self.live.save_states(encoded, meta))
-        self._dirty.clear()
+        await self.memory.save(lambda states: self._until_stored(lambda: self.live.save_states(states, meta)))
         await consumer.commit()
         self._checkpointed_at = self.clock.monotonic_s()
-        while len(self.states) > MAX_STATES:
-            del self.states[next(iter(self.states))]
 
     async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> object:
         """Repeat a write until the storage takes it: the log holds everything meanwhile.
@@ -279,29 +261,12 @@ class Pipeline:
 
     async def _look(self, rider_id: str, rule: ClockRule, now_ms: int) -> list[RiderEvent]:
         """Apply a rule of the clock to a rider, as far as anything is known of it."""
-        state = await self.state_of(rider_id)
+        await self.memory.recall([rider_id])
+        state = self.memory.states[rider_id]
         if state.fences is None or state.newest is None:
             return []
-        self._dirty.add(rider_id)
+        self.memory.touch(rider_id)
         return rule(state.fences, state.newest, now_ms)
-
-    async def state_of(self, rider_id: str) -> RiderState:
-        """The state of one rider, from memory or the checkpoint; a new one for a stranger."""
-        if rider_id not in self.states:
-            await self._load([rider_id])
-        return self.states[rider_id]
-
-    async def _load(self, rider_ids: list[str]) -> None:
-        found = await self.live.load_states(rider_ids)
-        for rider_id in rider_ids:
-            data = found.get(rider_id)
-            self.states[rider_id] = self._recall_state(rider_id, data) if data else RiderState(sessions={})
-
-    def _recall_state(self, rider_id: str, data: bytes) -> RiderState:
-        state = _decode_state(data)
-        if state.fences is not None:
-            self.triggers.remember(rider_id, state.fences)
-        return state
 
     async def _announce_events(self, events: list[RiderEvent]) -> None:
         if not events:
@@ -328,25 +293,23 @@ async def decode(core: Pipeline, batch: Batch) -> None:
 
 async def recall(core: Pipeline, batch: Batch) -> None:
     """Have the state of every rider of the batch at hand."""
-    missing = {position.rider_id for position in batch.positions} - core.states.keys()
-    if missing:
-        await core._load(list(missing))
+    await core.memory.recall(position.rider_id for position in batch.positions)
 
 
 async def dedupe(core: Pipeline, batch: Batch) -> None:
     """Drop what was seen before: same rider, session and seq."""
-    states, max_sessions = core.states, core.settings.max_sessions
+    memory, max_sessions = core.memory, core.settings.max_sessions
     for position in batch.positions:
-        state = states[position.rider_id]
+        state = memory.states[position.rider_id]
         if dedupe_rules.is_new(state.sessions, position.session_id, position.seq, max_sessions):
             batch.fresh.append(position)
-            core._dirty.add(position.rider_id)
+            memory.touch(position.rider_id)
     core.ledger.consumer.deduplicated += len(batch.positions) - len(batch.fresh)
 
 
 async def judge(core: Pipeline, batch: Batch) -> None:
     """Mark what the vehicle cannot have done, and what is older than the marker."""
-    states, settings = core.states, core.settings
+    states, settings = core.memory.states, core.settings
     batch.marks = [plausible.judge(states[p.rider_id], p, settings) for p in batch.fresh]
 
 
@@ -376,7 +339,7 @@ async def trigger(core: Pipeline, batch: Batch) -> None:
     if not core.triggers.active():
         return
     for position, mark in zip(batch.fresh, batch.marks, strict=True):
-        state = core.states[position.rider_id]
+        state = core.memory.states[position.rider_id]
         if state.fences is None:
             state.fences = core.triggers.new_state()
         rule = core.triggers.step if mark is Mark.PLAIN else core.triggers.hear
