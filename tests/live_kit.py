@@ -110,6 +110,7 @@ class Screen:
         self.stage = stage
         self.viewer = viewer
         self.wishes: dict[str, tuple[Subscribe, Area | None]] = {}
+        self.sets: dict[str, set[str]] = {}  # of each subscription: whom it shows
         self.shown: dict[str, dict[str, Any]] = {}
         self.events: list[str] = []
         self.due: list[str] = []  # what a test thinks should have come
@@ -120,6 +121,7 @@ class Screen:
 
     def subscribe(self, wish: Subscribe, fence: Area | None = None) -> None:
         self.wishes[wish.id] = (wish, wish.area or fence)
+        self.sets[wish.id] = set()
         self.stage.hub.subscribe(self.viewer, wish, fence)
 
     def types(self) -> list[str]:
@@ -161,29 +163,32 @@ class Screen:
 
     def _positions(self, message: dict[str, Any]) -> None:
         for one in message["positions"]:
-            before = self.shown.get(one["rider_id"])
-            assert before is None or before["device_time_ms"] <= one["device_time_ms"], "a marker moved back"
-            self.shown[one["rider_id"]] = one
+            self._put(one)
+            for name, wish in self.wishes.items():
+                change = self.sets[name].add if _matches(wish, one) else self.sets[name].discard
+                change(one["rider_id"])
+
+    def _put(self, one: dict[str, Any]) -> None:
+        before = self.shown.get(one["rider_id"])
+        assert before is None or before["device_time_ms"] <= one["device_time_ms"], "a marker moved back"
+        self.shown[one["rider_id"]] = one
 
     def _snapshot(self, message: dict[str, Any]) -> None:
+        """A snapshot replaces what its subscription shows; who is in none any more goes."""
         name = message["id"]
-        others = [wish for other, wish in self.wishes.items() if other != name]
-        wish = self.wishes[name]
-        for rider_id, one in list(self.shown.items()):
-            mine = _matches(wish, one) or name in self.resynced
-            if mine and not any(_matches(other, one) for other in others):
-                before = [p for p in message["positions"] if p["rider_id"] == rider_id]
-                assert all(p["device_time_ms"] >= one["device_time_ms"] for p in before), (
-                    "a marker moved back"
-                )
-                del self.shown[rider_id]
         self.resynced.discard(name)
-        self._positions(message)
+        for one in message["positions"]:
+            self._put(one)
+        self.sets[name] = {one["rider_id"] for one in message["positions"]}
+        for rider_id in self.shown.keys() - set().union(*self.sets.values()):
+            del self.shown[rider_id]
 
     def _gone(self, message: dict[str, Any]) -> None:
         assert message["reason"] in ("left", "offline")
         for rider_id in message["rider_ids"]:
             self.shown.pop(rider_id, None)
+            for riders in self.sets.values():
+                riders.discard(rider_id)
 
     def _event(self, message: dict[str, Any]) -> None:
         event_id = message["event"]["event_id"]

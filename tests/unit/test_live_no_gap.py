@@ -8,6 +8,7 @@ show if it had just been opened.
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ class Play:
         self.truth: dict[str, tuple[float, float]] = {}
         self.time_ms = 0
 
-    async def do(self, step: tuple) -> None:  # type: ignore[type-arg]
+    async def do(self, step: tuple[Any, ...]) -> None:
         name, *arguments = step
         await getattr(self, f"do_{name}")(*arguments)
         for _ in range(4):
@@ -190,10 +191,10 @@ def expected(play: Play, number: int) -> dict[str, tuple[float, float]]:
     resume_s=st.sampled_from([5, 60]),
 )
 def test_a_screen_shows_the_truth_whatever_happened(
-    steps: list[tuple],
+    steps: list[tuple[Any, ...]],
     buffer_bytes: int,
     resume_bytes: int,
-    resume_s: int,  # type: ignore[type-arg]
+    resume_s: int,
 ) -> None:
     note(repr(steps))
 

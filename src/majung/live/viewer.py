@@ -130,6 +130,11 @@ class Viewer:
         self._clear()
         self.wake()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is over."""
+        return self._closed is not None
+
     def _clear(self) -> None:
         self.hub.bytes_pending -= self.bytes
         self.bytes = 0
