@@ -24,12 +24,10 @@ INSERT = """
 INSERT INTO quarantine (id, received_at_ms, rider_id, principal, door, reason, detail, payload)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
-SELECT = """
-SELECT id, received_at_ms, rider_id, principal, door, reason, detail, payload FROM quarantine
-WHERE (:before_id IS NULL OR id < :before_id) AND (:reason IS NULL OR reason = :reason)
-  AND (:rider_id IS NULL OR rider_id = :rider_id)
-ORDER BY id DESC LIMIT :limit
-"""
+SELECT = "SELECT id, received_at_ms, rider_id, principal, door, reason, detail, payload FROM quarantine"
+# One condition for each filter that is given: `:x IS NULL OR …` would keep SQLite from its indexes.
+FILTERS = {"before_id": "id < :before_id", "reason": "reason = :reason", "rider_id": "rider_id = :rider_id"}
+NEWEST_FIRST = "ORDER BY id DESC LIMIT :limit"
 COUNT_BY_REASON = "SELECT reason, COUNT(*) FROM quarantine GROUP BY reason ORDER BY 2 DESC, 1"
 DELETE_OLD = "DELETE FROM quarantine WHERE received_at_ms < ?"
 DELETE_EXCESS = (
@@ -88,8 +86,11 @@ class QuarantineStore:
         self, limit: int, before_id: int | None = None, reason: str | None = None, rider_id: str | None = None
     ) -> list[QuarantineItem]:
         """Newest first; `before_id` continues a listing."""
-        params = {"limit": limit, "before_id": before_id, "reason": reason, "rider_id": rider_id}
-        rows = await self._database.read(SELECT, params)
+        asked = {"before_id": before_id, "reason": reason, "rider_id": rider_id}
+        params = {name: value for name, value in asked.items() if value is not None}
+        where = " AND ".join(FILTERS[name] for name in params)
+        statement = f"{SELECT} {'WHERE ' + where if where else ''} {NEWEST_FIRST}"
+        rows = await self._database.read(statement, {**params, "limit": limit})
         return [QuarantineItem(*_readable(row)) for row in rows]
 
     async def reasons(self) -> dict[str, int]:
