@@ -136,7 +136,7 @@ class CellSettings(_Section):
         0.5, gt=0, lt=1, description="Split cells merge when below this part of the split bounds."
     )
     coarse_members: int = Field(
-        16, ge=0, description="A square of 6 with no more members than this is kept as one cell."
+        64, ge=0, description="A square of 6 with no more members than this is kept as one cell."
     )
     hold_for: Duration = Field(
         timedelta(seconds=30), description="No cell changes twice within this (hysteresis)."

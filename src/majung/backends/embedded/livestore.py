@@ -19,8 +19,8 @@ from majung.positions.model import LivePosition, Nearby
 from majung.settings import CellSettings
 
 _HALF_GLOBE_M = math.pi * EARTH_RADIUS_M * 1.000001
-MOVE_MEMBERS = 2_000
-"""How many members change cells in one step of a split or merge (about a millisecond)."""
+MOVE_MEMBERS = 1_000
+"""How many members change cells in one step of a split or merge (one to two milliseconds)."""
 
 
 class EmbeddedLiveStore:
