@@ -13,7 +13,7 @@ from majung.auth.model import Forbidden, Principal
 from majung.auth.policy import may_report
 from majung.clock import Clock
 from majung.observe.ledger import Ledger
-from majung.ports import Log
+from majung.ports import Log, PortError
 from majung.positions.check import check
 from majung.positions.model import Position, Quarantined, Reason, Rejection
 from majung.settings import PositionSettings
@@ -100,10 +100,14 @@ class Ingest:
         return entry.rider_id, _encode(entry)
 
     def _append(self, good: list[tuple[str, bytes]], bad: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
-        future = self._log.append(POSITIONS_TOPIC, good) if good or not bad else None
-        if bad:
-            # Appends that come together share one commit, so both are durable at the same moment.
-            future = self._log.append(QUARANTINE_TOPIC, bad)
+        try:
+            future = self._log.append(POSITIONS_TOPIC, good) if good or not bad else None
+            if bad:
+                # Appends that come together share one commit, so both are durable at the same moment.
+                future = self._log.append(QUARANTINE_TOPIC, bad)
+        except PortError:
+            self._ledger.refused(len(good) + len(bad))
+            raise
         assert future is not None
         self._ledger.pending(future, accepted=len(good), quarantined=len(bad))
         return future

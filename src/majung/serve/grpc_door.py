@@ -1,15 +1,16 @@
 """The gRPC door: `majung.location.v1.LocationService`, reflection and the standard health service.
 
-Messages stay bytes until `wire.location` parses them, so that a malformed one is quarantined instead of
-ending the call. One call is one device: its positions are appended in order, and an acknowledgement
-covers everything before it in the call.
+It admits calls and says how they end; `grpc_call` is what happens in one. Messages stay bytes until
+`wire.location` parses them, so that a malformed one is quarantined instead of ending the call. One call is
+one device: its positions are appended in order, and an acknowledgement covers everything before it.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TypeVar
 
 import grpc
 import structlog
@@ -18,77 +19,30 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from majung.auth.limits import RateLimited, RateLimiter
-from majung.auth.model import AuthError, Forbidden, Principal
+from majung.auth.model import AuthError, Forbidden, Principal, Role
 from majung.auth.policy import Action, may
 from majung.auth.service import AuthService
 from majung.ports import Overloaded, PortError, StorageFull
 from majung.positions.ingest import Ingest
-from majung.positions.model import Reason
+from majung.serve.descriptors import connection_bound
+from majung.serve.grpc_call import Call, Context
 from majung.settings import ServerSettings
-from majung.wire.location import DOOR, Malformed, decode_position, encode_ack
 
 log = structlog.get_logger("majung.grpc")
 
 SERVICE = "majung.location.v1.LocationService"
 MAX_MESSAGE_BYTES = 1_048_576
-VERIFY_EVERY_MS = 500
+MAX_CALLS_OF_A_DEVICE = 32
+"""A phone has one, and for up to 80 s those that a dead network left behind."""
+
+ACCEPT_WITHIN_S = 120
+IDLE_MS = 300_000
+
+T = TypeVar("T")
 
 
-class Context(Protocol):
-    """What is used of `grpc.aio.ServicerContext`, which comes without types."""
-
-    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
-        """Headers of the call."""
-        ...
-
-    def peer(self) -> str:
-        """Whose address, like `ipv4:127.0.0.1:5000`."""
-        ...
-
-    async def read(self) -> Any:
-        """The next message, or grpc.aio.EOF."""
-        ...
-
-    async def write(self, message: bytes) -> None:
-        """Send one message."""
-        ...
-
-    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
-        """End the call; raises."""
-        ...
-
-
-class _Call:
-    """How far one call has come: the commits that it waits for, each with the last seq it covers.
-
-    Commits end in order, but an earlier one may fail where a later one succeeds (the disk was full for
-    a moment), so each is awaited: an acknowledgement must cover everything before it.
-    """
-
-    __slots__ = ("commits", "last_seq", "principal", "reading_done", "remote", "token", "verified_ms", "wake")
-
-    def __init__(self, principal: Principal, token: str, remote: str, now_ms: int) -> None:
-        self.principal = principal
-        self.token = token
-        self.remote = remote
-        self.verified_ms = now_ms
-        self.commits: deque[tuple[asyncio.Future[None], int]] = deque()
-        self.last_seq = 0
-        self.wake = asyncio.Event()
-        self.reading_done = False
-
-    def note(self, commit: "asyncio.Future[None]", seq: int) -> None:
-        """`commit` carries everything up to `seq`. Positions that came together share one."""
-        self.last_seq = seq
-        if self.commits and self.commits[-1][0] is commit:
-            self.commits.pop()
-        self.commits.append((commit, seq))
-
-    async def next_durable(self) -> int:
-        """Wait for the oldest commit; the seq that is durable then. Raises what the commit raised."""
-        commit, _ = self.commits[0]
-        await commit
-        return self.commits.popleft()[1]
+class TooManyCalls(Exception):
+    """A bound on open calls is reached. `str()` is safe to show."""
 
 
 class GrpcDoor:
@@ -102,6 +56,7 @@ class GrpcDoor:
         self._auth = auth
         self._limiter = limiter
         self._health = HealthServicer()
+        self._calls_of_device: Counter[str] = Counter()
         self._server: grpc.aio.Server | None = None
         self.open_streams = 0
         self.port = 0
@@ -110,17 +65,7 @@ class GrpcDoor:
 
     async def start(self) -> None:
         """Bind and serve; `port` is then the port in use. Raises OSError when it cannot bind."""
-        server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),
-                ("grpc.keepalive_time_ms", 60_000),
-                ("grpc.keepalive_timeout_ms", 20_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.max_metadata_size", 16_384),
-            ]
-        )
+        server = grpc.aio.server(options=_options(self._settings))
         server.add_generic_rpc_handlers((self._handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
@@ -161,95 +106,69 @@ class GrpcDoor:
     # ---------------------------------------------------------------------------------------- calls
 
     async def _stream_positions(self, _: object, context: Context) -> bytes:
-        """Read to the end, wait until all is durable, answer once."""
-        call = await self._admit(context)
-        self.open_streams += 1
-        try:
-            await self._read_all(call, context)
-            while call.commits:
-                await call.next_durable()
-            return encode_ack(call.last_seq)
-        except Exception as problem:
-            await _abort(context, problem)
-            raise
-        finally:
-            self.open_streams -= 1
+        return await self._serve(context, Call.stream)
 
     async def _track_positions(self, _: object, context: Context) -> None:
-        """Read while acknowledging what has become durable; many positions may share one answer."""
-        call = await self._admit(context)
-        self.open_streams += 1
-        reader = asyncio.create_task(self._read_and_wake(call, context))
+        await self._serve(context, Call.track)
+
+    async def _serve(self, context: Context, method: Callable[[Call], Awaitable[T]]) -> T:
+        """Admit the call and run it, or end it with the status that says what is wrong."""
+        self.open_streams += 1  # counted before it is known: whoever waits to be admitted holds memory too
         try:
-            await self._acknowledge(call, context)
-            await reader
-        except Exception as problem:
-            await _abort(context, problem)
-            raise
-        finally:
-            self.open_streams -= 1
-            if not reader.done():
-                reader.cancel()
-
-    async def _acknowledge(self, call: _Call, context: Context) -> None:
-        while not (call.reading_done and not call.commits):
-            await call.wake.wait()
-            call.wake.clear()
-            while call.commits:
-                await context.write(encode_ack(await call.next_durable()))
-
-    async def _read_and_wake(self, call: _Call, context: Context) -> None:
-        try:
-            await self._read_all(call, context)
-        finally:
-            call.reading_done = True
-            call.wake.set()
-
-    async def _read_all(self, call: _Call, context: Context) -> None:
-        ingest, limiter, wake = self._ingest, self._limiter, call.wake
-        while True:
-            await ingest.ready()
-            data = await context.read()
-            if data is grpc.aio.EOF:
-                return
-            now_ms = ingest.now_ms()
-            if now_ms - call.verified_ms > VERIFY_EVERY_MS:
-                await self._verify(call, now_ms)
-            wait_s = limiter.take(call.principal.subject)
-            if wait_s > 0:  # not reading is the back-pressure: HTTP/2 stops the device
-                await asyncio.sleep(wait_s)
-            self._take(call, data, now_ms)
-            wake.set()
-
-    def _take(self, call: _Call, data: bytes, now_ms: int) -> None:
-        try:
-            position = decode_position(data, call.principal.rider_id, now_ms)
-        except Malformed as problem:
-            commit = self._ingest.quarantine(call.principal, DOOR, data, Reason.MALFORMED, str(problem))
-            call.note(commit, call.last_seq)
-        else:
-            call.note(self._ingest.submit(call.principal, [position]), position.seq)
-
-    # ------------------------------------------------------------------------------------ admission
-
-    async def _verify(self, call: _Call, now_ms: int) -> None:
-        """A call may last for days; a credential that was revoked meanwhile ends it with the next message."""
-        call.principal = await self._auth.authenticate_bearer(call.token, call.remote)
-        call.verified_ms = now_ms
-
-    async def _admit(self, context: Context) -> _Call:
-        """Authenticate the call, or end it with the status that says what is wrong."""
-        if self.open_streams >= self._settings.max_streams:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many open streams; try again later")
-        try:
+            if self.open_streams > self._settings.max_streams:
+                raise TooManyCalls("too many open streams; try again later")
             token, remote = _bearer_of(context), _remote_of(context.peer())
             principal = await self._auth.authenticate_bearer(token, remote)
             if not may(principal, Action.REPORT_OWN):
                 raise Forbidden(f"the role {principal.role} does not report positions")
+            verify = partial(self._auth.authenticate_bearer, token, remote)
+            with self._one_of(principal):
+                return await method(Call(context, principal, verify, self._ingest, self._limiter))
         except Exception as problem:
             await _abort(context, problem)
             raise
-        return _Call(principal, token, remote, self._ingest.now_ms())
+        finally:
+            self.open_streams -= 1
+
+    @contextlib.contextmanager
+    def _one_of(self, principal: Principal) -> Iterator[None]:
+        """One device must not take the calls of all; a gateway has as many as it has riders."""
+        subject, calls = principal.subject, self._calls_of_device
+        if principal.role is not Role.DEVICE:
+            yield
+            return
+        if calls[subject] >= MAX_CALLS_OF_A_DEVICE:
+            raise TooManyCalls(f"this device has {MAX_CALLS_OF_A_DEVICE} open calls already")
+        calls[subject] += 1
+        try:
+            yield
+        finally:
+            calls[subject] -= 1
+            if not calls[subject]:
+                del calls[subject]
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """Channel arguments of gRPC core; docs/decisions/0004-grpc-door.md has the numbers behind them."""
+    patience_ms = round(settings.header_timeout.total_seconds() * 1000)
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_metadata_size", 16_384),
+        # Calls that the event loop has not accepted yet. Past 1,000 core cancels them at random, and any
+        # that has waited for 30 s: both happen to good devices when the server is busy for a moment.
+        ("grpc.server.max_pending_requests", settings.max_streams),
+        ("grpc.server.max_pending_requests_hard_limit", settings.max_streams),
+        ("grpc.server_max_unrequested_time_in_server", ACCEPT_WITHIN_S),
+        # A connection must speak TLS and HTTP/2 within this, have a call within IDLE_MS, answer pings.
+        ("grpc.server_handshake_timeout_ms", patience_ms),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
+        ("grpc.max_allowed_incoming_connections", connection_bound("grpc", settings.max_streams)),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ]
 
 
 def _bearer_of(context: Context) -> str:
@@ -270,6 +189,7 @@ _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (AuthError, grpc.StatusCode.UNAUTHENTICATED),
     (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
     (RateLimited, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooManyCalls, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (StorageFull, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Overloaded, grpc.StatusCode.UNAVAILABLE),
     (PortError, grpc.StatusCode.UNAVAILABLE),
