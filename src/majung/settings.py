@@ -150,7 +150,7 @@ class TriggerSettings(_Section):
         timedelta(seconds=60), description="A rider not heard for this long is silent; 0s: never."
     )
     confirm_fixes: int = Field(
-        3, ge=1, le=100, description="Fixes that must agree before a rider has entered or left."
+        2, ge=1, le=100, description="Fixes that must agree before a rider has entered or left."
     )
     confirm_for: Duration = Field(
         timedelta(seconds=10), description="How long they must agree, in device time (hysteresis)."

@@ -39,8 +39,8 @@ class Viewer:
     """Made by `Hub.open`, ended by `Hub.leave`. One task calls `take`; any code on the loop the rest."""
 
     __slots__ = (
-        "_box", "_closed", "_due", "_events", "_notices", "_ping", "_sent", "_stale", "_waiter", "abort",
-        "bytes", "dirty", "epoch", "flushed_s", "hub", "keep_alive_s", "principal", "see",
+        "_box", "_closed", "_due", "_events", "_notices", "_ping", "_restarts", "_sent", "_stale", "_waiter",
+        "abort", "bytes", "dirty", "epoch", "flushed_s", "hub", "keep_alive_s", "principal", "see",
         "sending_since_s", "subscriptions", "visible",
     )  # fmt: skip
 
@@ -62,6 +62,7 @@ class Viewer:
         self._notices: list[bytes] = []
         self._stale = False  # the mailbox overflowed: nothing is collected until the next take
         self._sent = hub.recent.offset  # LIVE subscriptions were given everything up to here
+        self._restarts = 0
         self._ping = False
         self._due = False
         self._waiter: asyncio.Future[None] | None = None
@@ -107,6 +108,7 @@ class Viewer:
     def resync(self) -> None:
         """Throw away what waits; every subscription starts again with a snapshot."""
         self._clear()
+        self._restarts += 1
         for subscription in self.subscriptions.values():
             self._restart(subscription)
         self.wake()
@@ -166,9 +168,12 @@ class Viewer:
         self._due = False
         if self._closed is not None:
             raise self._closed
+        restarts = self._restarts
         found: list[tuple[Subscription, list[LivePosition]]] = []
         for subscription in [s for s in self.subscriptions.values() if s.state == NEW]:
             found.append((subscription, await self.hub.find(subscription)))
+        if self._restarts != restarts:
+            found = []  # it was asked for with other rights; the next take asks again
         # Nothing is awaited from here: snapshots, mailbox and offset belong to one moment.
         return self._compose(found)
 
