@@ -212,8 +212,8 @@ class LiveTable:
         return sorted(loads, key=lambda load: load.cell)
 
     def _at_most(self) -> int:
-        """Leaves past which reading everybody is cheaper: a leaf costs as much as some 32 members."""
-        return 64 + len(self._slot_of) // 32
+        """Leaves past which reading everybody in order is cheaper: a leaf costs 0.7 µs, a member 0.002."""
+        return 64 + len(self._slot_of) // 400
 
     def _members(self, leaves: list[int] | None) -> Slots:
         if leaves is None:
