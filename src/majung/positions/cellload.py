@@ -4,9 +4,9 @@ A read at time t weighs `exp(-(now - t) / SPAN_S) / SPAN_S`, so a steady r reads
 a burst has faded to a third after `SPAN_S`. Kept by forward decay (Cormode et al. 2009): what is added
 grows with time instead of everything else shrinking, so that no cell is touched but those that are read.
 
-One search in `SAMPLE` is noted and counts for as many: a search reads some forty cells, and to count each
-would cost it a fifth of its time. Which one is left to chance, so that no rhythm of searches hides a cell. At the
-2,000 reads a second that split a cell the error is 2 %.
+One search in `SAMPLE` is noted and counts for as many: a search reads some dozens of cells, and counting in
+each would cost it a tenth of its time and more. Which one is left to chance, so that no rhythm of searches
+hides a cell. At the 2,000 reads a second that split a cell the error is 2 %.
 """
 
 import math

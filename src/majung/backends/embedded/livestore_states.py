@@ -215,7 +215,7 @@ def _forget(db: sqlite3.Connection, ids: str) -> None:
     db.execute(_FORGET, (ids,))
 
 
-def _verify(row: Row) -> None:
+def _verify(row: tuple[str, object, int]) -> None:
     if not isinstance(row[1], bytes) or row[2] != _checksum(row[0], row[1]):
         raise _BadChecksum(f"the checksum of {row[0]!r} is wrong")
 
