@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from majung.observe.stats import Snapshot
+
+_CONSUMER = ("processed", "skipped", "deduplicated", "undecodable", "stored", "shown", "late", "marked")
 
 
 class _Collector:
@@ -24,54 +26,64 @@ class _Collector:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """One family for each line of the snapshot."""
+        """Counters, then gauges."""
         s = self._snapshot
-        door = CounterMetricFamily(
-            "majung_door_positions", "Fixes at the doors, by outcome.", labels=["outcome"]
-        )
-        for outcome in ("received", "accepted", "quarantined", "refused"):
-            door.add_metric([outcome], getattr(s, outcome))
-        yield door
-        consumer = CounterMetricFamily(
-            "majung_consumer_positions", "Acknowledged positions, by what became of them.", labels=["outcome"]
-        )
-        for outcome in ("processed", "deduplicated", "stored", "shown", "late", "marked", "undecodable"):
-            consumer.add_metric([outcome], getattr(s, outcome))
-        yield consumer
-        steps = CounterMetricFamily(
-            "majung_step_seconds", "Time in each step of the pipeline.", labels=["step"]
-        )
-        for step, seconds in s.step_seconds.items():
-            steps.add_metric([step], seconds)
-        yield steps
-        viewers = CounterMetricFamily("majung_viewer_messages", "What viewers were sent.", labels=["outcome"])
-        for outcome, count in s.hub.items():
-            viewers.add_metric([outcome], count)
-        yield viewers
-        deaths = CounterMetricFamily("majung_task_deaths", "Background tasks that died.", labels=["task"])
-        for task, count in s.task_deaths.items():
-            deaths.add_metric([task], count)
-        yield deaths
-        for name, text, value in (
-            ("majung_lag_records", "Acknowledged positions not processed yet.", s.lag_records),
-            ("majung_lag_seconds", "Age of the oldest of them.", s.lag_s),
+        for name, text, label, counts in (
             (
-                "majung_ack_p99_milliseconds",
-                "From the first append of a commit to durable, 99th percentile.",
-                s.ack_p99_ms,
+                "majung_door_positions",
+                "Fixes at the doors, by outcome.",
+                "outcome",
+                {
+                    outcome: getattr(s, outcome)
+                    for outcome in ("received", "accepted", "quarantined", "refused")
+                },
             ),
-            ("majung_riders", "Riders that are live.", s.riders),
-            ("majung_viewers", "Open viewer streams.", s.viewers),
-            ("majung_device_streams", "Open gRPC calls of devices.", s.device_streams),
             (
-                "majung_ledger_errors",
-                "Sums of the loss ledger that do not close; must be 0.",
-                len(s.ledger_errors),
+                "majung_consumer_positions",
+                "Acknowledged positions, by what became of them.",
+                "outcome",
+                {outcome: getattr(s, outcome) for outcome in _CONSUMER},
             ),
-            ("majung_rebuild_seconds", "How long the live view took to rebuild at start.", s.rebuild_s),
-            ("majung_damage_found", "Damaged files found since start.", len(s.damage)),
+            ("majung_step_seconds", "Time in each step of the pipeline.", "step", s.step_seconds),
+            ("majung_viewer_messages", "What viewers were sent.", "outcome", s.hub),
+            ("majung_task_deaths", "Background tasks that died.", "task", s.task_deaths),
         ):
-            yield GaugeMetricFamily(name, text, value)
+            family = CounterMetricFamily(name, text, labels=[label])
+            for value, count in counts.items():
+                family.add_metric([value], count)
+            yield family
+        yield SummaryMetricFamily(
+            "majung_ack_seconds",
+            "From the first append of a commit to durable.",
+            count_value=s.ack_count,
+            sum_value=s.ack_ms_sum / 1000,
+        )
+        for gauge, text, now in _gauges(s):
+            yield GaugeMetricFamily(gauge, text, now)
+
+
+def _gauges(s: Snapshot) -> Iterator[tuple[str, str, float]]:
+    """Name, meaning and value of what goes up and down."""
+    yield "majung_lag_records", "Acknowledged positions not processed yet.", s.lag_records
+    yield "majung_lag_seconds", "Age of the oldest of them.", s.lag_s
+    yield (
+        "majung_ack_p99_milliseconds",
+        "majung_ack_seconds, 99th percentile of the last commits.",
+        s.ack_p99_ms,
+    )
+    yield "majung_pending", "Fixes between a door and the disk.", s.pending
+    yield "majung_riders", "Riders that are live.", s.riders
+    yield "majung_viewers", "Open viewer streams.", s.viewers
+    yield "majung_device_streams", "Open gRPC calls of devices.", s.device_streams
+    yield "majung_ledger_errors", "Sums of the ledger that do not close; must be 0.", len(s.ledger_errors)
+    yield "majung_rebuild_seconds", "How long the live view took to rebuild at start.", s.rebuild_s
+    yield "majung_damage_found", "Damaged files found since start.", len(s.damage)
+    yield "majung_tasks_down", "Background tasks that died and wait to be started again.", len(s.tasks_down)
+    yield (
+        "majung_waiting_for_storage",
+        "1 while the consumer waits for room on the disk.",
+        bool(s.waiting_for_storage),
+    )
 
 
 def render(snapshot: Snapshot) -> bytes:

@@ -6,7 +6,11 @@ from majung.observe.ledger import LedgerError
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Counters are totals; see `ledger.py` for how they add up."""
+    """Counters are totals; see `ledger.py` for how they add up.
+
+    `received` to `refused` and the acknowledgements count from the start of the process, `appended` to
+    `marked` from the first start of the data folder.
+    """
 
     now_ms: int
     riders: int
@@ -29,6 +33,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     lag_records: int
     lag_s: float
     ack_p99_ms: float
+    ack_count: int
+    ack_ms_sum: float
     rebuild_s: float
     step_seconds: dict[str, float]
     hub: dict[str, int]
@@ -37,3 +43,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     ledger_errors: list[LedgerError]
     damage: list[str]
     waiting_for_storage: str
+
+
+class Stats(Snapshot, frozen=True, kw_only=True):
+    """A snapshot with the rates of its counters, per second."""
+
+    rates: dict[str, float]

@@ -26,13 +26,19 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 SELECT = "SELECT id, received_at_ms, rider_id, principal, door, reason, detail, payload FROM quarantine"
 # One condition for each filter that is given: `:x IS NULL OR …` would keep SQLite from its indexes.
-FILTERS = {"before_id": "id < :before_id", "reason": "reason = :reason", "rider_id": "rider_id = :rider_id"}
-NEWEST_FIRST = "ORDER BY id DESC LIMIT :limit"
+# Ids grow within a partition only, so what is newest is a matter of time.
+FILTERS = {
+    "before_id": "(received_at_ms, id) < (SELECT received_at_ms, id FROM quarantine WHERE id = :before_id)",
+    "reason": "reason = :reason",
+    "rider_id": "rider_id = :rider_id",
+}
+NEWEST_FIRST = "ORDER BY received_at_ms DESC, id DESC LIMIT :limit"
 COUNT_BY_REASON = "SELECT reason, COUNT(*) FROM quarantine GROUP BY reason ORDER BY 2 DESC, 1"
 DELETE_OLD = "DELETE FROM quarantine WHERE received_at_ms < ?"
-DELETE_EXCESS = (
-    "DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET ?)"
-)
+DELETE_EXCESS = """
+DELETE FROM quarantine WHERE (received_at_ms, id) <=
+    (SELECT received_at_ms, id FROM quarantine ORDER BY received_at_ms DESC, id DESC LIMIT 1 OFFSET ?)
+"""
 
 
 class QuarantineItem(msgspec.Struct, frozen=True):
@@ -85,7 +91,10 @@ class QuarantineStore:
     async def items(
         self, limit: int, before_id: int | None = None, reason: str | None = None, rider_id: str | None = None
     ) -> list[QuarantineItem]:
-        """Newest first; `before_id` continues a listing."""
+        """Newest first; `before_id`, the last id of the page before, continues a listing.
+
+        When that one has been dropped meanwhile, so has everything older.
+        """
         asked = {"before_id": before_id, "reason": reason, "rider_id": rider_id}
         params = {name: value for name, value in asked.items() if value is not None}
         where = " AND ".join(FILTERS[name] for name in params)

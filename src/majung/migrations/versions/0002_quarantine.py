@@ -24,10 +24,10 @@ _UP = (
         payload {bytes} NOT NULL
     )
     """,
-    # Newest first is the key backwards; these are for one rider, one reason, and for dropping the old.
-    "CREATE INDEX quarantine_rider ON quarantine (rider_id, id)",
-    "CREATE INDEX quarantine_reason ON quarantine (reason, id)",
-    "CREATE INDEX quarantine_age ON quarantine (received_at_ms)",
+    # Newest first: of all (and for dropping the old), of one rider, for one reason.
+    "CREATE INDEX quarantine_age ON quarantine (received_at_ms, id)",
+    "CREATE INDEX quarantine_rider ON quarantine (rider_id, received_at_ms, id)",
+    "CREATE INDEX quarantine_reason ON quarantine (reason, received_at_ms, id)",
 )
 
 

@@ -8,11 +8,21 @@ from litestar import Request, Response, get
 from majung.auth.model import Principal
 from majung.auth.policy import Action
 from majung.observe.metrics import render
-from majung.observe.stats import Snapshot
+from majung.observe.stats import Snapshot, Stats
 from majung.serve.http.auth import authenticate
 from majung.services import Services
 
-_LOOPBACK = ("127.0.0.1", "::1", "testclient")
+_LOOPBACK = ("127.0.0.1", "::1")
+_RATES = ("received", "accepted", "quarantined", "stored", "shown")
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether the server does its work, and what it waits for; `damage` is what was found in its files."""
+
+    ready: bool
+    waiting_for: list[str]
+    damage: list[str]
 
 
 async def snapshot(services: Services) -> Snapshot:
@@ -33,6 +43,8 @@ async def snapshot(services: Services) -> Snapshot:
         lag_records=lag.records,
         lag_s=round(lag.oldest_age_s, 3),
         ack_p99_ms=round(ledger.ack_p99_ms(), 3),
+        ack_count=ledger.ack_count,
+        ack_ms_sum=round(ledger.ack_ms_sum, 3),
         rebuild_s=round(pipeline.rebuild_seconds, 3),
         step_seconds=dict(pipeline.step_seconds),
         hub=hub.counters(),
@@ -45,18 +57,11 @@ async def snapshot(services: Services) -> Snapshot:
 
 
 @get("/v1/stats", summary="Rates, lag and the loss ledger", tags=["operations"])
-async def get_stats(services: Services, principal: Principal) -> dict[str, Any]:
+async def get_stats(services: Services, principal: Principal) -> Stats:
     """Totals, and rates per second between two calls that are at least a second apart."""
     services.policy.allow(principal, Action.READ_STATUS)
-    now = await snapshot(services)
-    answer: dict[str, Any] = msgspec.to_builtins(now)
-    answer["rates"] = services.rates.update(
-        {
-            f"{name}_per_s": getattr(now, name)
-            for name in ("received", "accepted", "quarantined", "stored", "shown")
-        }
-    )
-    return answer
+    now = msgspec.structs.asdict(await snapshot(services))
+    return Stats(**now, rates=services.rates.update({f"{name}_per_s": now[name] for name in _RATES}))
 
 
 @get("/healthz", summary="The process is alive", tags=["operations"], media_type="text/plain")
@@ -66,7 +71,7 @@ async def healthz() -> str:
 
 
 @get("/readyz", summary="Ready to take and show positions", tags=["operations"])
-async def readyz(services: Services) -> Response[dict[str, Any]]:
+async def readyz(services: Services) -> Response[Readiness]:
     """200, or 503 with what is not ready."""
     waiting: list[str] = []
     if not services.pipeline.restored.is_set():
@@ -75,12 +80,10 @@ async def readyz(services: Services) -> Response[dict[str, Any]]:
         waiting.append(f"storage: {services.pipeline.waiting_for_storage}")
     waiting += [f"task {name} is down" for name in sorted(services.supervisor.down)]
     damage = services.log.damage() + services.history.damage()
-    return Response(
-        {"ready": not waiting, "waiting_for": waiting, "damage": damage}, status_code=503 if waiting else 200
-    )
+    return Response(Readiness(not waiting, waiting, damage), status_code=503 if waiting else 200)
 
 
-@get("/metrics", summary="Prometheus metrics", tags=["operations"], media_type="text/plain; version=0.0.4")
+@get("/metrics", summary="Prometheus metrics", tags=["operations"], media_type=METRICS_TYPE)
 async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
     """Open to this machine itself (the usual scraper beside the server); others need a token."""
     host = request.client.host if request.client else ""

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: one table from exception to status, for every door over HTTP."""
 
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person."""
+    """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person (`title`, `detail`)."""
 
     type: str
     title: str
@@ -34,28 +35,42 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (Overloaded, 503, "overloaded", "Busy; try again"),
     (Damaged, 500, "damaged", "Stored data is damaged"),
     (PortError, 503, "unavailable", "Unavailable; try again"),
+    (KeyError, 500, "internal", "Internal error"),  # a slip of ours, though it is a LookupError
+    (IndexError, 500, "internal", "Internal error"),
     (LookupError, 404, "not-found", "Not found"),
     (ValueError, 400, "bad-request", "Bad request"),
 )
+_OF_HTTP = {
+    400: ("bad-request", "Bad request"),
+    404: ("not-found", "Not found"),
+    405: ("method-not-allowed", "Method not allowed"),
+    413: ("too-large", "The request body is too large"),
+}
 _RETRY_AFTER_S = {503: "1", 507: "30"}
+_SEE_LOG = "the server's log has the details"
 
 
 def describe(problem: Exception) -> Problem:
     """The problem details of an exception; what is not in the table is an internal error."""
-    if isinstance(problem, ValidationException):
-        places = problem.extra if isinstance(problem.extra, list) else []
-        said = "; ".join(f"{p.get('key', '')}: {p.get('message', '')}".strip(": ") for p in places)
-        return Problem("bad-request", "Bad request", 400, said or problem.detail)
     if isinstance(problem, HTTPException):
-        title = problem.detail or "HTTP error"
-        return Problem("about:blank", title, problem.status_code)
+        return _of_http(problem)
     for kind, status, name, title in _TABLE:
         if isinstance(problem, kind):
-            detail = (
-                str(problem.args[0]) if isinstance(problem, LookupError) and problem.args else str(problem)
-            )
-            return Problem(name, title, status, detail)
-    return Problem("internal", "Internal error", 500, "the server's log has the details")
+            return Problem(name, title, status, _SEE_LOG if name == "internal" else str(problem))
+    return Problem("internal", "Internal error", 500, _SEE_LOG)
+
+
+def _of_http(problem: HTTPException) -> Problem:
+    """What the framework itself found wrong: the path, the method, the parameters, the body."""
+    status = problem.status_code
+    if status >= 500:
+        return Problem("internal", "Internal error", status, _SEE_LOG)
+    name, title = _OF_HTTP.get(status, ("about:blank", HTTPStatus(status).phrase))
+    detail = problem.detail
+    if isinstance(problem, ValidationException) and isinstance(problem.extra, list):
+        said = (f"{place.get('key', '')}: {place.get('message', '')}".strip(": ") for place in problem.extra)
+        detail = "; ".join(said) or detail
+    return Problem(name, title, status, "" if detail == HTTPStatus(status).phrase else detail)
 
 
 def respond(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
