@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 
 from majung.auth.model import Principal
 from majung.auth.policy import Action
@@ -15,8 +15,8 @@ from majung.services import Services
 Id = Annotated[str, Parameter(min_length=1, max_length=128)]
 Key = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key", max_length=128, description="Sent again with the same key: made once."
+    HeaderParameter(
+        name="Idempotency-Key", max_length=128, description="Sent again with the same key: made once."
     ),
 ]
 Number = Annotated[int | None, Parameter(ge=0, le=2**63 - 1)]

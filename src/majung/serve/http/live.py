@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from litestar import Request, WebSocket, get, websocket
 from litestar.exceptions import WebSocketDisconnect
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter, QueryParameter
 from litestar.response import Stream
 
 from majung.auth.limits import RateLimited
@@ -34,10 +34,11 @@ MAX_QUERY_RIDERS = 200
 log = structlog.get_logger("majung.live")
 
 AnySocket = WebSocket[Any, Any, Any]
-Riders = Annotated[list[str] | None, Parameter(query="rider", max_items=MAX_QUERY_RIDERS)]
+Riders = Annotated[list[str] | None, QueryParameter(name="rider", max_items=MAX_QUERY_RIDERS)]
 Text = Annotated[str | None, Parameter(max_length=200)]
 LastEventId = Annotated[
-    str | None, Parameter(header="Last-Event-ID", max_length=200, description="`epoch:offset`, to resume.")
+    str | None,
+    HeaderParameter(name="Last-Event-ID", max_length=200, description="`epoch:offset`, to resume."),
 ]
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from litestar.response import Stream
 
 from majung.auth.model import Principal
@@ -116,13 +116,13 @@ async def get_track(
     principal: Principal,
     from_: Annotated[
         str,
-        Parameter(query="from", max_length=64, description="RFC 3339, inclusive; default: an hour ago."),
+        QueryParameter(name="from", max_length=64, description="RFC 3339, inclusive; default: an hour ago."),
     ] = "",
     to: Annotated[
         str, Parameter(max_length=64, description="RFC 3339, exclusive; default: the newest position.")
     ] = "",
     format_: Annotated[
-        Literal["json", "geojson", "gpx", "csv"], Parameter(query="format", description="Of the answer.")
+        Literal["json", "geojson", "gpx", "csv"], QueryParameter(name="format", description="Of the answer.")
     ] = "json",
     simplify_m: Annotated[
         float, Parameter(ge=0, le=10_000, description="Tolerance in metres; 0: every point.")
