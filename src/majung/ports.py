@@ -19,19 +19,31 @@ T = TypeVar("T")
 
 
 class PortError(Exception):
-    """A backend could not do what was asked. `str()` says what to mend."""
+    """A backend could not do what was asked.
+
+    `str()` tells the operator what to mend, with paths and names of this machine; `outward` is what a
+    device or viewer may read.
+    """
+
+    outward = "the server's storage does not answer; try again later"
 
 
 class Overloaded(PortError):
     """A bound is reached. Nothing was accepted; try again later."""
 
+    outward = "the server is busy; try again in a moment"
+
 
 class StorageFull(PortError):
     """The disk (or quota) is full. Nothing was accepted; service resumes by itself when there is room."""
 
+    outward = "the server's storage is full; keep what you sent and try again later"
+
 
 class Conflict(PortError):
     """A constraint of the database says no: this key exists already, or its counterpart is missing."""
+
+    outward = "it exists already, or what it belongs to does not"
 
 
 class Damaged(PortError):
@@ -208,6 +220,10 @@ class LiveStore(Protocol):
 
     async def forget_states(self, ids: Sequence[str]) -> None:
         """Erase the checkpointed state of these riders."""
+        ...
+
+    def damage(self) -> list[str]:
+        """What was found damaged since start, in words for an operator."""
         ...
 
     async def close(self) -> None:

@@ -202,6 +202,6 @@ async def _abort(context: Context, problem: Exception) -> None:
         return
     for kind, code in _STATUS:
         if isinstance(problem, kind):
-            await context.abort(code, str(problem))
+            await context.abort(code, problem.outward if isinstance(problem, PortError) else str(problem))
     log.error("call_failed", exc_info=problem)
     await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")

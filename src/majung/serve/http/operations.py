@@ -51,7 +51,7 @@ async def snapshot(services: Services) -> Snapshot:
         task_deaths=dict(services.supervisor.deaths),
         tasks_down=sorted(services.supervisor.down),
         ledger_errors=[] if consumed is None else ledger.check(consumed),
-        damage=services.log.damage() + services.history.damage(),
+        damage=services.log.damage() + services.live.damage() + services.history.damage(),
         waiting_for_storage=pipeline.waiting_for_storage,
     )
 
@@ -79,7 +79,7 @@ async def readyz(services: Services) -> Response[Readiness]:
     if services.pipeline.waiting_for_storage:
         waiting.append(f"storage: {services.pipeline.waiting_for_storage}")
     waiting += [f"task {name} is down" for name in sorted(services.supervisor.down)]
-    damage = services.log.damage() + services.history.damage()
+    damage = services.log.damage() + services.live.damage() + services.history.damage()
     return Response(Readiness(not waiting, waiting, damage), status_code=503 if waiting else 200)
 
 

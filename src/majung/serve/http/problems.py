@@ -54,7 +54,11 @@ def describe(problem: Exception) -> Problem:
     """The problem details of an exception; what is not in the table is an internal error."""
     if isinstance(problem, HTTPException):
         return _of_http(problem)
+    if isinstance(problem, PortError):
+        log.warning("backend_refused", problem=str(problem))
     for kind, status, name, title in _TABLE:
+        if isinstance(problem, PortError) and isinstance(problem, kind):
+            return Problem(name, title, status, problem.outward)
         if isinstance(problem, kind):
             return Problem(name, title, status, _SEE_LOG if name == "internal" else str(problem))
     return Problem("internal", "Internal error", 500, _SEE_LOG)
