@@ -13,6 +13,7 @@ const MARGIN = 0.35; // of the view, on each side: panning a little needs no new
 const TOO_LARGE = 4; // resubscribe when the watched area is this many times the view
 const FENCES_WATCHED = 24;
 const EVENTS_KEPT = 200;
+const FADE_EVERY_S = 5; // who is silent fades, though nothing arrives
 const EVENTS_EVERY_MS = 15_000;
 
 class Live {
@@ -104,7 +105,7 @@ class Live {
     this.tick += 1;
     this.count = this.riders.list.length;
     if (this.#selectedId) this.selected = this.riders.byId.get(this.#selectedId)?.position ?? this.selected;
-    this.changed();
+    if (this.tick % FADE_EVERY_S === 0) this.changed();
   }
 
   #snapshot(id: string, positions: LivePosition[]): void {

@@ -19,6 +19,8 @@ export interface Rider {
   slot: number;
   position: LivePosition;
   moving: boolean;
+  /** performance.now() of the newest report. */
+  heardMs: number;
   /** Mercator 0..1: glides from (fromX, fromY) at startMs to (x, y) at startMs + glideMs (performance.now()). */
   fromX: number;
   fromY: number;
@@ -103,6 +105,7 @@ export class RiderStore {
       slot: this.list.length,
       position,
       moving: (position.speed_mps ?? 0) > MOVING_MPS,
+      heardMs: performance.now(),
       fromX: x,
       fromY: y,
       x,
@@ -128,8 +131,11 @@ export class RiderStore {
     rider.fromX = glides ? fromX : rider.x;
     rider.fromY = glides ? fromY : rider.y;
     rider.startMs = now;
-    // A tenth longer than the interval: the next report finds the marker still on its way.
-    rider.glideMs = glides ? Math.min(GLIDE_MAX_MS, Math.max(GLIDE_MIN_MS, between * 1.1)) : 0;
+    // A tenth longer than the interval: the next report finds the marker still on its way. Backlogs and
+    // replays come faster than they were driven, so the pace of arrival counts as well.
+    const pace = Math.min(between, now - rider.heardMs) * 1.1;
+    rider.glideMs = glides ? Math.min(GLIDE_MAX_MS, Math.max(GLIDE_MIN_MS, pace)) : 0;
+    rider.heardMs = now;
     rider.moving = next.speed_mps == null ? moved > MOVING_MPS * (between / 1000) : next.speed_mps > MOVING_MPS;
     rider.position = next;
     this.glidesUntil = Math.max(this.glidesUntil, now + rider.glideMs);

@@ -10,6 +10,7 @@ import type { MapTheme } from "./theme";
 const ANCHOR_REACH = 0.02; // mercator; float32 offsets stay finer than a decimetre
 const REBASE_CLOCK_S = 3600;
 const FRAME_MS = 16;
+const LONGEST_WAIT_MS = 400;
 const DIMMED = 0.3;
 const UNIFORMS = [
   "anchor_px", "world_px", "viewport", "now", "radius",
@@ -39,7 +40,8 @@ export class RidersLayer implements CustomLayerInterface {
   #clockStart = performance.now();
   #rewrite = true;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #frameCost = 0;
+  #askedAt = 0;
+  #lateMs = 0;
 
   constructor(
     private readonly riders: RiderStore,
@@ -134,13 +136,20 @@ export class RidersLayer implements CustomLayerInterface {
     gl.bindVertexArray(null);
   }
 
-  /** Go on drawing while something glides, as fast as this machine draws without choking. */
+  /**
+   * Go on drawing while something glides. A frame that comes late says that this machine is slow to draw
+   * (no graphics card, for one): then it is asked less often, so that the page stays quick to use.
+   */
   #next(started: number): void {
-    this.#frameCost = this.#frameCost * 0.9 + (performance.now() - started) * 0.1;
+    if (this.#askedAt > 0) this.#lateMs = this.#lateMs * 0.8 + (started - this.#askedAt) * 0.2;
+    this.#askedAt = 0;
     clearTimeout(this.#timer);
     if (started >= this.riders.glidesUntil || this.hidden) return;
-    const wait = Math.max(FRAME_MS - 6, this.#frameCost * 4);
-    this.#timer = setTimeout(() => this.#map?.triggerRepaint(), wait);
+    const wait = this.#lateMs < 2 * FRAME_MS ? 0 : Math.min(LONGEST_WAIT_MS, this.#lateMs * 1.5);
+    this.#timer = setTimeout(() => {
+      this.#askedAt = performance.now();
+      this.#map?.triggerRepaint();
+    }, wait);
   }
 
   #upload(gl: WebGL2RenderingContext, map: MapLibre, now: number): void {

@@ -32,7 +32,7 @@ void main() {
   bool raised = (flags & ${FLAG_SELECTED | FLAG_HOVERED}) != 0;
   v_radius = u_radius * (raised ? 1.35 : 1.0);
   v_beak = a_heading >= 0.0 && (flags & ${FLAG_MOVING}) != 0 && u_radius > 3.2 ? 1.0 : 0.0;
-  float reach = v_radius * 2.6 + 5.0;
+  float reach = v_radius * (v_beak > 0.5 ? 1.95 : 1.0) + 6.0; // with rim, ring and shade
   float angle = radians(a_heading);
   vec2 px = a_corner * reach;
   v_at = v_beak > 0.5 ? mat2(cos(angle), -sin(angle), sin(angle), cos(angle)) * px : px;
