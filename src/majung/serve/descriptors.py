@@ -22,7 +22,7 @@ def connection_bound(door: str, wanted: int) -> int:
     """
     bound = max(_FEWEST, (_allowed_files() - RESERVE) // 2)
     if wanted > bound:
-        log.warning("fewer_connections", door=door, wanted=wanted, allowed=bound, mend="raise ulimit -n")
+        log.info("fewer_connections", door=door, wanted=wanted, allowed=bound, mend="raise ulimit -n")
     return min(wanted, bound)
 
 

@@ -1,72 +1,48 @@
-"""Uvicorn in our event loop: our signals, a port known at once, and no patience for slow loris."""
+"""Uvicorn in our event loop: our signals, a port known at once, and the patience of `patience`."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from majung.serve.descriptors import connection_bound
+from majung.serve.http.patience import Patience, PatientHttp, PatientWebSocket
 from majung.settings import ServerSettings
-
-_BODY_PATIENCE = 6
-
-
-class _ImpatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose request does not arrive in time.
-
-    Uvicorn limits only the pause between requests. A client that sends its headers a byte a minute
-    would hold a connection (and a file descriptor) for ever.
-    """
-
-    header_timeout_s = 10.0
-    _deadline: asyncio.TimerHandle | None = None
-
-    def _wait_at_most(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._give_up)
-
-    def _give_up(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-            )
-            self.transport.close()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._wait_at_most(self.header_timeout_s)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._wait_at_most(self.header_timeout_s)
-
-    def on_headers_complete(self) -> None:
-        self._wait_at_most(self.header_timeout_s * _BODY_PATIENCE)
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._wait_at_most(None)
-        super().on_message_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        self._wait_at_most(None)
-        super().handle_websocket_upgrade()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_at_most(None)
-        super().connection_lost(exc)
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to whoever runs the process."""
+    """Leaves signals to whoever runs the process, and bounds the TLS handshake."""
+
+    def __init__(self, config: uvicorn.Config, handshake_s: float) -> None:
+        super().__init__(config)
+        self._handshake_s = handshake_s
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on the one socket given."""
+        config = self.config
+        await self.lifespan.startup()
+
+        def protocol() -> asyncio.Protocol:
+            kind = cast(type[PatientHttp], config.http_protocol_class)
+            return kind(config, self.server_state, app_state={})
+
+        [sock] = sockets or []
+        server = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=sock,
+            ssl=config.ssl,
+            ssl_handshake_timeout=self._handshake_s if config.ssl else None,
+            backlog=config.backlog,
+        )
+        self.servers = [server]
+        self.started = True
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -81,33 +57,33 @@ class HttpListener:
     """Serves one ASGI application."""
 
     def __init__(self, app: Any, settings: ServerSettings, max_connections: int) -> None:
-        protocol = type(
-            "Protocol", (_ImpatientProtocol,), {"header_timeout_s": settings.header_timeout.total_seconds()}
-        )
+        bound = connection_bound("http", max_connections)
+        patience = Patience(settings.header_timeout.total_seconds(), bound)
+        self._patience = patience
         self._settings = settings
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http=protocol,
-            ws="websockets-sansio",
+            http=type("Http", (PatientHttp,), {"patience": patience}),
+            ws=type("WebSocket", (PatientWebSocket,), {"patience": patience}),
             ws_per_message_deflate=False,
             ws_max_size=1_048_576,
-            ws_ping_interval=20.0,
-            ws_ping_timeout=20.0,
+            ws_ping_interval=patience.ping_s,
+            ws_ping_timeout=patience.ping_s,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=max_connections,
+            limit_concurrency=bound,
             backlog=4096,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=max(1, int(settings.drain_for.total_seconds())),
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
-        self._server = _Uvicorn(self._config)
+        self._server = _Uvicorn(self._config, patience.header_s)
         self._task: asyncio.Task[None] | None = None
         self._socket: socket.socket | None = None
         self.port = 0
@@ -118,6 +94,9 @@ class HttpListener:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            stall_ms = round(self._patience.stall_s * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_ms)
         try:
             sock.bind((host, port))
         except OSError as problem:
