@@ -91,9 +91,15 @@ class Play:
     async def do_event(self, rider_id: str, place: tuple[float, float]) -> None:
         self.time_ms += 1
         happened = event(rider_id, self.time_ms, *place)
+        hidden = self.stage.visible is not None and rider_id not in self.stage.visible
         for number, screen in enumerate(self.screens):
-            if screen.epoch and any(
-                w.area.contains(*place) if w.area else rider_id in (w.riders or ()) for w in WISHES[number]
+            if (
+                not hidden
+                and screen.epoch
+                and any(
+                    w.area.contains(*place) if w.area else rider_id in (w.riders or ())
+                    for w in WISHES[number]
+                )
             ):
                 screen.due.append(happened.event_id)
         self.stage.hub.events([happened])
