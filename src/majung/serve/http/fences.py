@@ -13,6 +13,7 @@ from majung.positions.fences import MAX_EVENTS, StoredEvent
 from majung.services import Services
 
 Id = Annotated[str, Parameter(min_length=1, max_length=128)]
+OptionalId = Annotated[str | None, Parameter(min_length=1, max_length=128)]
 Key = Annotated[
     str | None,
     HeaderParameter(
@@ -78,8 +79,8 @@ async def delete_fence(fence_id: Id, services: Services, principal: Principal) -
 async def list_events(
     services: Services,
     principal: Principal,
-    rider_id: Id | None = None,
-    fence_id: Id | None = None,
+    rider_id: OptionalId = None,
+    fence_id: OptionalId = None,
     after_id: Number = None,
     before_id: Number = None,
     limit: Limit = 100,

@@ -1,0 +1,269 @@
+"""What the description of the API says that no handler says: examples, tags, problems, raw bodies.
+
+Tables alone; `openapi.py` puts them in their places. An example stands here as a value of its own type, so
+that it cannot say what the API does not say.
+"""
+
+from typing import Any
+
+import msgspec
+
+from majung.auth.model import Account, Device, Grant, NewUser, Role, TokenSet
+from majung.ports import CellLoad
+from majung.positions.fence_model import Circle, Fence, NewFence
+from majung.positions.fences import StoredEvent
+from majung.positions.model import LivePosition, Nearby, Reason, TrackPoint
+from majung.positions.quarantine import QuarantineItem
+from majung.serve.http.accounts import AddDevice, AddUser, Devices, Grants, Users
+from majung.serve.http.fences import EventsPage, Fences
+from majung.serve.http.oauth import Me, TokenError
+from majung.serve.http.operations import METRICS_TYPE, Readiness
+from majung.serve.http.positions import BatchGet, BatchGot, NearestGot, QuarantinePage, Track
+from majung.serve.http.problems import Problem
+
+ABOUT = """Where is it now, and when will it be here?
+
+* Degrees are WGS 84; `…_ms` is Unix time in milliseconds, UTC; lengths are metres, speeds metres per second,
+  directions degrees clockwise from true north.
+* A field that has nothing to say (its default) is left out of an answer. New fields may be added to answers;
+  unknown fields in a request are refused.
+* Errors are RFC 9457 problem details, `application/problem+json`. After 429 and 503 `Retry-After` says when to
+  come again.
+* A token goes into `Authorization: Bearer …`, or into `?access_token=…` where a browser can set no header."""
+
+TAGS = {
+    "auth": "Signing in: OAuth 2.0 (RFC 6749) and who one is.",
+    "accounts": "Users, devices and grants; for administrators.",
+    "positions": "Where riders are and were, of those that the caller may see.",
+    "live": "Positions and events as they happen.",
+    "fences": "Circles, polygons and near points, and what happened at them.",
+    "operations": "Quarantine, cells, health, metrics and the loss ledger.",
+    "phones": "Doors for phone apps as they are; see docs/phones.md.",
+    "map": "What the map page starts with.",
+}
+
+SECURITY = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of POST /v1/oauth/token, a device's `mjd_…` or an account's API token.",
+    },
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "For phones. User: rider or device, password: the device's token.",
+    },
+    "token": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "For phones that can set no header: the device's token.",
+    },
+}
+_PHONE: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}, {"token": []}]
+SECURITY_OF: dict[str, list[dict[str, list[str]]]] = {
+    "owntracks_door": _PHONE,
+    "osmand_door": _PHONE,
+    "overland_door": _PHONE,
+    "metrics": [{}, {"bearer": []}],
+}
+
+DONE = {200: "Done.", 201: "Made.", 204: "Done; nothing to say."}
+PROBLEMS = {
+    400: "A parameter, the JSON or a value in it is wrong; `detail` says which.",
+    401: "No credential, or one that is unknown, expired or revoked.",
+    403: "The credential may not do this, or may not see this rider.",
+    404: "There is no such thing, or the rider is not live.",
+    409: "It conflicts with what is there; `detail` says how.",
+    413: "The body is larger than `server.max_body_bytes`.",
+    429: "More than `server.rate_per_s`; see Retry-After.",
+    503: "Busy, draining or a part is not available; try again.",
+    507: "The disk is full; nothing was accepted. Service resumes by itself.",
+}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+    507: _RETRY_AFTER,
+}
+# Problems that do not follow from what an operation takes.
+ALSO = {
+    "add_user": {409, 507},
+    "revoke_user": {409, 507},
+    "set_password": {507},
+    "add_device": {507},
+    "revoke_device": {507},
+    "put_grant": {507},
+    "remove_grant": {507},
+    "create_fence": {409, 507},
+    "replace_fence": {507},
+    "delete_fence": {507},
+    "live_events": {404},
+    "owntracks_door": {507},
+    "osmand_door": {507},
+    "overland_door": {507},
+}
+
+NEVER = {"get_track": {404}, "me": {403}}
+RESPONSES: dict[str, Any] = {
+    "readyz": {
+        "503": {
+            "description": "Not ready; `waiting_for` says why.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}},
+        }
+    }
+}
+
+_AT_MS = 1_780_000_000_000  # 2026-05-28T20:26:40Z
+_LIVE = LivePosition("rider-0042", 37.4979, 127.0276, _AT_MS, _AT_MS + 84, 5.0, 6.9, 92.0)
+_POINT = TrackPoint(_AT_MS, 37.4979, 127.0276, 5.0, 6.9, 92.0, "a1", 1204)
+_STORE = NewFence("강남역 11번 출구", circle=Circle(37.4989, 127.0283, 120.0), dwell_s=300.0)
+_FENCE = Fence(
+    _STORE.name,
+    circle=_STORE.circle,
+    dwell_s=_STORE.dwell_s,
+    fence_id="f7c1d2",
+    version=1,
+    created_at_ms=_AT_MS,
+    updated_at_ms=_AT_MS,
+)
+_EVENT = StoredEvent(
+    17, "e51", "rider-0042", "enter", "f7c1d2", _STORE.name, _AT_MS, 37.4989, 127.0283, _AT_MS + 90
+)
+_SET_ASIDE = QuarantineItem(
+    2816,
+    _AT_MS,
+    "rider-0042",
+    "device:9f3b",
+    "grpc",
+    Reason.NULL_ISLAND,
+    "(0, 0) is what a receiver without a fix reports",
+    "",
+)
+_DEVICE = Device("9f3b", "rider-0042", _AT_MS, "blue scooter")
+_GRANT = Grant("mina", "rider-0042", _AT_MS + 3_600_000)
+
+EXAMPLES: dict[str, msgspec.Struct] = {
+    type(example).__name__: example
+    for example in (
+        Account("mina", Role.VIEWER, _AT_MS),
+        AddDevice("rider-0042", "blue scooter"),
+        AddUser("mina", Role.VIEWER),
+        BatchGet(["rider-0042", "rider-0043"]),
+        BatchGot([_LIVE], ["rider-0043"]),
+        CellLoad("wydm6v8", 37, 4.25),
+        _DEVICE,
+        Devices([_DEVICE]),
+        _EVENT,
+        EventsPage([_EVENT], 17, None),
+        _FENCE,
+        Fences([_FENCE]),
+        _GRANT,
+        Grants([_GRANT]),
+        _LIVE,
+        Me("viewer:mina", Role.VIEWER, expires_at_ms=_AT_MS + 3_600_000, riders=["rider-0042"]),
+        Nearby("rider-0042", 81.4, _LIVE),
+        NearestGot([Nearby("rider-0042", 81.4, _LIVE)]),
+        _STORE,
+        NewUser("mina", Role.VIEWER, "k7m2p-9xw4d-hq3fv-t6n8c"),
+        Problem("not-found", "Not found", 404, "no live position of rider 'rider-0042'"),
+        QuarantinePage([_SET_ASIDE], {"null_island": 1}, None),
+        _SET_ASIDE,
+        Readiness(True, [], []),
+        TokenError("invalid_grant", "the name or the password is wrong"),
+        TokenSet("eyJhbGciOiJFUzI1NiIs…", 3600, "Bearer", "mjr_…"),
+        Track("rider-0042", [_POINT]),
+        _POINT,
+        Users([Account("mina", Role.VIEWER, _AT_MS)]),
+    )
+}
+BODIES_OF = (Track, TokenError)  # what no handler names as its answer
+
+# Of parameters, by name.
+VALUES: dict[str, Any] = {
+    "rider_id": "rider-0042",
+    "device_id": "9f3b",
+    "fence_id": "f7c1d2",
+    "name": "mina",
+    "lat": 37.4979,
+    "lon": 127.0276,
+    "from": "2026-05-29T05:00:00+09:00",
+    "to": "2026-05-28T21:00:00Z",
+    "reason": "null_island",
+    "rider": ["rider-0042"],
+    "bbox": "37.48,127.00,37.52,127.06",
+    "fence": "f7c1d2",
+    "Idempotency-Key": "6f9619ff-8b86-4011-b42d-00c04fc964ff",
+}
+DESCRIPTIONS = {
+    "rider_id": "Whoever carries the device.",
+    "device_id": "The id of the device's credential.",
+    "fence_id": "The id that making the fence gave.",
+    "name": "The account's name.",
+    "after": "The last name or id of the page before.",
+    "limit": "At most so many.",
+    "after_id": "`next_after_id` of the page before: what was recorded after it, oldest first.",
+    "before_id": "`next_before_id` of the page before.",
+    "rider": "A rider to watch; may be repeated.",
+    "bbox": "An area to watch: south,west,north,east in degrees.",
+    "fence": "A fence to watch.",
+}
+
+_TEXT = {"type": "string"}
+_TRACK = "A file; see docs/api.md."
+CONTENT: dict[str, dict[str, Any]] = {
+    "get_track": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Track"}},
+        "application/geo+json": {"schema": {"type": "object", "description": "RFC 7946, a Point for each."}},
+        "application/gpx+xml": {"schema": {**_TEXT, "description": "GPX 1.1."}},
+        "text/csv": {"schema": {**_TEXT, "description": "RFC 4180 with a header."}},
+    },
+    "live_events": {"text/event-stream": {"schema": _TEXT}},
+    "healthz": {"text/plain": {"schema": _TEXT, "example": "ok"}},
+    "metrics": {METRICS_TYPE: {"schema": {**_TEXT, "description": "Prometheus' text format."}}},
+    "osmand_door": {"text/plain": {"schema": {**_TEXT, "description": "Empty."}}},
+    "owntracks_door": {"application/json": {"schema": {"type": "array"}, "example": []}},
+    "overland_door": {"application/json": {"schema": {"type": "object"}, "example": {"result": "ok"}}},
+}
+
+_OWNTRACKS = {"_type": "location", "tid": "01", "lat": 37.4979, "lon": 127.0276, "tst": 1780000000, "acc": 5}
+_OVERLAND = {
+    "locations": [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [127.0276, 37.4979]},
+            "properties": {"timestamp": "2026-05-28T20:26:40Z", "horizontal_accuracy": 5, "speed": 7},
+        }
+    ]
+}
+_TRACCAR = {
+    "device_id": "rider-0042",
+    "location": {
+        "timestamp": "2026-05-28T20:26:40.000Z",
+        "coords": {"latitude": 37.4979, "longitude": 127.0276, "accuracy": 5, "speed": 7, "heading": 92},
+    },
+}
+# Bodies that a handler reads itself. What cannot be read is set aside and acknowledged, so no schema binds.
+REQUESTS: dict[str, dict[str, Any]] = {
+    "owntracks_door": {"content": {"application/json": {"schema": {}, "example": _OWNTRACKS}}},
+    "osmand_door": {"content": {"application/json": {"schema": {}, "example": _TRACCAR}}},
+    "overland_door": {"content": {"application/json": {"schema": {}, "example": _OVERLAND}}},
+}
+
+
+def _query(name: str, example: Any, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": _TEXT, "example": example, "description": description}
+
+
+PARAMETERS: dict[str, list[dict[str, Any]]] = {
+    "osmand_door": [
+        _query("id", "mjd_…", "The device's token; of a gateway: the rider."),
+        _query("lat", "37.4979", "Latitude, degrees."),
+        _query("lon", "127.0276", "Longitude, degrees."),
+        _query("timestamp", "1780000000", "Seconds, milliseconds or ISO 8601; default: now."),
+        _query("accuracy", "5", "Metres."),
+        _query("speed", "13.6", "Knots; `speed_mps` is metres per second."),
+        _query("bearing", "92", "Degrees."),
+    ],
+}
