@@ -45,6 +45,12 @@ def test_track_positions_acknowledges_on_the_way(module_server: Server, token: s
     assert acks == sorted(acks)
 
 
+def test_the_last_acknowledgement_covers_all_whatever_the_commits(module_server: Server, token: str) -> None:
+    for count in (1, 2, 3, 50, 211, 300, 777):
+        messages = (position(seq, rider_id=f"tracker-{count}") for seq in range(1, count + 1))
+        assert track_positions(module_server.grpc, token, messages)[-1] == count
+
+
 def test_sent_again_changes_nothing(module_server: Server, token: str) -> None:
     messages = [position(seq, rider_id="twice") for seq in range(1, 51)]
     for _ in range(3):

@@ -181,9 +181,8 @@ class Call:
         Raises what the commit raised; a later one that failed is left for the next call to raise.
         """
         commits = self._commits
-        commit, seq = commits[0]
-        await commit
-        commits.popleft()
+        await commits[0][0]
+        seq = commits.popleft()[1]  # looked at now: more positions may have joined the commit meanwhile
         while commits and (commit := commits[0][0]).done() and commit.exception() is None:
             seq = commits.popleft()[1]
         return seq
