@@ -68,7 +68,7 @@ def pattern_of(word: str) -> Any:
     return re.compile(rf"\b{word}\b")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     if not (DIST / "index.html").is_file():
         leave_out("the built pages (make web)")
