@@ -113,7 +113,7 @@ class Screen:
         self.sets: dict[str, set[str]] = {}  # of each subscription: whom it shows
         self.shown: dict[str, dict[str, Any]] = {}
         self.events: list[str] = []
-        self.due: list[str] = []  # what a test thinks should have come
+        self.due: list[tuple[str, str]] = []  # events that a test thinks should have come, with their rider
         self.messages: list[dict[str, Any]] = []
         self.epoch = ""
         self.offset = 0

@@ -3,7 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from majung.live.changes import EVENT, GONE, NOWHERE, OVERHEAD_BYTES, POSITION, Change, Ring
+from majung.live.changes import (
+    EVENT,
+    GONE,
+    NO_CELL,
+    NOWHERE,
+    OVERHEAD_BYTES,
+    POSITION,
+    Change,
+    Ring,
+    ring_cell,
+)
 from majung.live.messages import Viewport
 from majung.positions.boxes import BoxIndex
 
@@ -37,6 +47,8 @@ def test_the_index_finds_every_box_around_a_point(
         expected = {n for n, area in enumerate(areas) if n not in removed and area.contains(*point)}
         found = index.at(*point)
         assert expected <= set(found) and len(found) == len(set(found))
+        assert set(index.at_either(point, point)) == set(found)
+        assert set(index.at_either(point, points[0])) == {*found, *index.at(*points[0])}
     assert len(index) == len(areas) - len(removed)
 
 
@@ -60,7 +72,13 @@ def test_an_index_that_is_empty_again_holds_nothing() -> None:
 def change(
     offset: int, kind: int, here: tuple[float, float], was: tuple[float, float], at_s: float
 ) -> Change:
-    return Change(offset, kind, f"r{offset}", b"x" * 50, *here, *was, at_s)
+    return Change(
+        offset, kind, f"r{offset}", b"x" * 50, *here, *was, at_s, cell=cell(here), was_cell=cell(was)
+    )
+
+
+def cell(place: tuple[float, float]) -> int:
+    return NO_CELL if place[0] != place[0] else ring_cell(*place)
 
 
 PLACE = st.one_of(st.tuples(LATITUDE, LONGITUDE), st.just((NOWHERE, NOWHERE)))

@@ -17,7 +17,8 @@ POSITION, GONE, EVENT = 0, 1, 2
 NOWHERE = float("nan")
 OVERHEAD_BYTES = 450  # of a change beside its body: the struct, its numbers, its places in the indexes
 
-_LEVEL = DEEPEST - 1  # cells of 0.044°: a city is a hundred of them
+NO_CELL = -1
+_LEVEL = 13  # cells of 0.044°: a city is a hundred of them
 _SHIFT = DEEPEST - _LEVEL
 
 
@@ -26,7 +27,7 @@ class Change(msgspec.Struct, gc=False, weakref=False):
 
     `body` is the JSON of the position or event, b"" for a rider who is gone. `was_latitude` and
     `was_longitude` say where the rider was shown before (NaN: nowhere). An offset of 0 means that the
-    hub did not publish this but learned it from the LiveStore.
+    hub did not publish this but learned it from the LiveStore. `cell` and `was_cell` are those of the ring.
     """
 
     offset: int
@@ -38,10 +39,13 @@ class Change(msgspec.Struct, gc=False, weakref=False):
     was_latitude: float
     was_longitude: float
     at_s: float
+    cell: int = NO_CELL
+    was_cell: int = NO_CELL
     fence_id: str = ""
 
 
-def _cell(latitude: float, longitude: float) -> int:
+def ring_cell(latitude: float, longitude: float) -> int:
+    """The cell under which the ring files a place."""
     column, row = cell_of(latitude, longitude)
     return key_of(_LEVEL, column >> _SHIFT, row >> _SHIFT)
 
@@ -68,8 +72,18 @@ class Ring:
         if change.kind == EVENT:
             self._events.append(change)
             return
-        for cell in self._touched(change):
-            self._by_cell.setdefault(cell, deque()).append(change)
+        cell, was_cell = change.cell, change.was_cell
+        if cell != NO_CELL:
+            self._file(cell, change)
+        if was_cell != cell and was_cell != NO_CELL:
+            self._file(was_cell, change)
+
+    def _file(self, cell: int, change: Change) -> None:
+        filed = self._by_cell.get(cell)
+        if filed is None:
+            self._by_cell[cell] = deque((change,))
+        else:
+            filed.append(change)
 
     def trim(self, now_s: float) -> list[Change]:
         """Forget what is past the bounds, and return it."""
@@ -108,17 +122,8 @@ class Ring:
         if change.kind == EVENT:
             self._events.popleft()
             return
-        for key in self._touched(change):
+        for key in {change.cell, change.was_cell} - {NO_CELL}:
             cell = self._by_cell[key]
             cell.popleft()  # within a cell the order is the same, so the oldest of all is its oldest
             if not cell:
                 del self._by_cell[key]
-
-    @staticmethod
-    def _touched(change: Change) -> set[int]:
-        touched = set()
-        if change.latitude == change.latitude:
-            touched.add(_cell(change.latitude, change.longitude))
-        if change.was_latitude == change.was_latitude:
-            touched.add(_cell(change.was_latitude, change.was_longitude))
-        return touched

@@ -179,7 +179,7 @@ class Hub:
         if subscription.state == NEW:
             subscription.after = self.recent.offset
         self._watch.add(subscription)
-        subscription.viewer.wake()
+        subscription.viewer.attend()
 
     def unsubscribe(self, viewer: Viewer, name: str) -> None:
         """Stop watching; unknown names are ignored."""

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from majung.live.changes import EVENT, GONE, NOWHERE, POSITION, Change, Ring
+from majung.live.changes import EVENT, GONE, NO_CELL, NOWHERE, POSITION, Change, Ring, ring_cell
 from majung.live.watch import Subscription
 from majung.positions.model import LivePosition
 from majung.positions.triggers import RiderEvent
 
 _encode = msgspec.json.Encoder().encode
+_NOBODY = Change(0, GONE, "", b"", NOWHERE, NOWHERE, NOWHERE, NOWHERE, 0.0)
 
 
 class Recent:
@@ -33,18 +34,21 @@ class Recent:
     def moved(self, position: LivePosition, body: bytes, now_s: float) -> Change:
         """A rider has a new position; `body` is its JSON."""
         rider_id = position.rider_id
-        was = self._newest.get(rider_id)
+        was = self._newest.get(rider_id, _NOBODY)
+        latitude, longitude = position.latitude, position.longitude
         self.offset += 1
         change = Change(
             self.offset,
             POSITION,
             rider_id,
             body,
-            position.latitude,
-            position.longitude,
-            NOWHERE if was is None else was.latitude,
-            NOWHERE if was is None else was.longitude,
+            latitude,
+            longitude,
+            was.latitude,
+            was.longitude,
             now_s,
+            ring_cell(latitude, longitude),
+            was.cell,
         )
         self._newest[rider_id] = change
         self._ring.add(change)
@@ -52,10 +56,10 @@ class Recent:
 
     def gone(self, rider_id: str, now_s: float) -> Change:
         """A rider is off the map."""
-        was = self._newest.get(rider_id)
+        was = self._newest.get(rider_id, _NOBODY)
         self.offset += 1
-        place = (NOWHERE, NOWHERE) if was is None else (was.latitude, was.longitude)
-        change = Change(self.offset, GONE, rider_id, b"", NOWHERE, NOWHERE, *place, now_s)
+        place = (was.latitude, was.longitude)
+        change = Change(self.offset, GONE, rider_id, b"", NOWHERE, NOWHERE, *place, now_s, NO_CELL, was.cell)
         self._newest[rider_id] = change
         self._ring.add(change)
         return change
@@ -65,7 +69,7 @@ class Recent:
         self.offset += 1
         place = (event.latitude, event.longitude)
         change = Change(
-            self.offset, EVENT, event.rider_id, body, *place, NOWHERE, NOWHERE, now_s, event.fence_id
+            self.offset, EVENT, event.rider_id, body, *place, NOWHERE, NOWHERE, now_s, fence_id=event.fence_id
         )
         self._ring.add(change)
         return change
@@ -143,4 +147,5 @@ class Recent:
 
 def _learned(position: LivePosition, now_s: float) -> Change:
     place = (position.latitude, position.longitude)
-    return Change(0, POSITION, position.rider_id, _encode(position), *place, NOWHERE, NOWHERE, now_s)
+    body, cell = _encode(position), ring_cell(*place)
+    return Change(0, POSITION, position.rider_id, body, *place, NOWHERE, NOWHERE, now_s, cell)

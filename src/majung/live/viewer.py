@@ -39,9 +39,9 @@ class Viewer:
     """Made by `Hub.open`, ended by `Hub.leave`. One task calls `take`; any code on the loop the rest."""
 
     __slots__ = (
-        "_box", "_closed", "_due", "_events", "_notices", "_ping", "_restarts", "_sent", "_stale", "_waiter",
-        "abort", "bytes", "dirty", "epoch", "flushed_s", "hub", "keep_alive_s", "principal", "see",
-        "sending_since_s", "subscriptions", "visible",
+        "_box", "_closed", "_due", "_events", "_notices", "_ping", "_restarts", "_sent", "_special", "_stale",
+        "_waiter", "abort", "bytes", "dirty", "epoch", "flushed_s", "hub", "keep_alive_s", "principal",
+        "see", "sending_since_s", "subscriptions", "visible",
     )  # fmt: skip
 
     def __init__(self, hub: "Hub", principal: Principal, see: See, visible: Visible) -> None:
@@ -64,6 +64,7 @@ class Viewer:
         self._sent = hub.recent.offset  # LIVE subscriptions were given everything up to here
         self._restarts = 0
         self._ping = False
+        self._special = False  # there is more to say than changes
         self._due = False
         self._waiter: asyncio.Future[None] | None = None
         self._closed: ViewerClosed | None = None
@@ -94,14 +95,14 @@ class Viewer:
         self._notices.append(body)
         if len(self._notices) > MAX_NOTICES:
             self.close(1008, "too many unread answers")
-        self.wake()
+        self.attend()
 
     def _grow(self, size: int) -> None:
         self.bytes += size
         self.hub.bytes_pending += size
         if self.bytes > self.hub.buffer_bytes:
             self._clear()
-            self._stale = True
+            self._stale = self._special = True
         if not self.dirty:
             self.hub.mark(self)
 
@@ -111,7 +112,7 @@ class Viewer:
         self._restarts += 1
         for subscription in self.subscriptions.values():
             self._restart(subscription)
-        self.wake()
+        self.attend()
 
     def _restart(self, subscription: Subscription) -> None:
         subscription.state = NEW
@@ -148,6 +149,11 @@ class Viewer:
     def ping(self) -> None:
         """Nothing was sent for long: `take` gives a frame without a body, and the door says something."""
         self._ping = True
+        self.attend()
+
+    def attend(self) -> None:
+        """Let `take` go on, with more than changes: a subscription, an answer, a sign of life."""
+        self._special = True
         self.wake()
 
     def wake(self) -> None:
@@ -168,6 +174,8 @@ class Viewer:
         self._due = False
         if self._closed is not None:
             raise self._closed
+        if not self._special:
+            return self._simple()
         restarts = self._restarts
         found: list[tuple[Subscription, list[LivePosition]]] = []
         for subscription in [s for s in self.subscriptions.values() if s.state == NEW]:
@@ -176,6 +184,17 @@ class Viewer:
             found = []  # it was asked for with other rights; the next take asks again
         # Nothing is awaited from here: snapshots, mailbox and offset belong to one moment.
         return self._compose(found)
+
+    def _simple(self) -> Iterable[Frame]:
+        """Nothing but changes, as nearly always: the same as `_compose`, without asking for the rest."""
+        box, events = self._box, self._events
+        self._clear()
+        self.dirty = False
+        hub = self.hub
+        self.flushed_s = self.sending_since_s = hub.monotonic_s()
+        before, self._sent = self._sent, hub.recent.offset
+        hub.sent += len(box) + len(events)
+        return frames.render(frames.mailbox(box, events), self.epoch, before, self._sent)
 
     def _compose(self, found: list[tuple[Subscription, list[LivePosition]]]) -> Iterable[Frame]:
         before = self._resumable()
@@ -200,10 +219,11 @@ class Viewer:
         pieces += waiting
         if self._ping and not pieces:
             pieces.append(frames.plain(b""))
-        self._ping = self.dirty = False
+        self._ping = self.dirty = self._special = False
         self.flushed_s = self.sending_since_s = self.hub.monotonic_s()
         self._sent = self.hub.recent.offset
-        self._due = self._closed is not None or any(s.state == NEW for s in self.subscriptions.values())
+        if self._closed is not None or any(s.state == NEW for s in self.subscriptions.values()):
+            self._due = self._special = True
         return frames.render(pieces, self.epoch, before, self._resumable())
 
     def _resumable(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from majung.live.changes import Change
-from majung.positions.boxes import BoxIndex, cell_of
+from majung.positions.boxes import BoxIndex
 from majung.positions.geodesy import Box
 
 if TYPE_CHECKING:
@@ -105,10 +105,7 @@ class Watch:
         was = (change.was_latitude, change.was_longitude)
         known = was[0] == was[0]
         inside: list[Subscription] = []
-        candidates = self.areas.at(*here)
-        if known and cell_of(*was) != cell_of(*here):
-            candidates += self.areas.at(*was)
-        for subscription in candidates:
+        for subscription in self.areas.at_either(here, was) if known else self.areas.at(*here):
             area = subscription.area
             assert area is not None
             if area.contains(*here):

@@ -13,7 +13,7 @@ from majung.positions.geodesy import Box
 
 T = TypeVar("T")
 
-DEEPEST = 14  # cells of 360 / 2**14 degrees: 0.022°, 2.4 km at the equator
+DEEPEST = 18  # cells of 360 / 2**18 degrees: 0.0014°, 150 m at the equator
 _PER_DEGREE = 2**DEEPEST / 360
 _LAST_COLUMN = 2**DEEPEST - 1
 
@@ -44,7 +44,7 @@ def cell_count(box: Box, level: int) -> int:
 
 def key_of(level: int, column: int, row: int) -> int:
     """One number for a cell."""
-    return level << 32 | column << 16 | row
+    return level << 40 | column << 20 | row
 
 
 def _width_deg(box: Box) -> float:
@@ -96,7 +96,22 @@ class BoxIndex(Generic[T]):
         found: list[T] = []
         for level in self._levels:
             shift = DEEPEST - level
-            items = self._cells.get(level << 32 | column >> shift << 16 | row >> shift)
+            items = self._cells.get(level << 40 | column >> shift << 20 | row >> shift)
             if items:
                 found.extend(items)
+        return found
+
+    def at_either(self, here: tuple[float, float], there: tuple[float, float]) -> list[T]:
+        """Everything whose box may contain one of two points; some may be named twice."""
+        column, row = cell_of(*here)
+        other_column, other_row = cell_of(*there)
+        found: list[T] = []
+        for level in self._levels:
+            shift = DEEPEST - level
+            key = level << 40 | column >> shift << 20 | row >> shift
+            other = level << 40 | other_column >> shift << 20 | other_row >> shift
+            if key in self._cells:
+                found.extend(self._cells[key])
+            if other != key and other in self._cells:
+                found.extend(self._cells[other])
         return found

@@ -45,11 +45,12 @@ class FenceStates(msgspec.Struct, array_like=True):
 class KnownFence:
     """A fence with its geometry and its own or the usual patience."""
 
-    __slots__ = ("confirm_fixes", "confirm_ms", "dwell_ms", "fence", "near", "riders", "shape")
+    __slots__ = ("box", "confirm_fixes", "confirm_ms", "dwell_ms", "fence", "near", "riders", "shape")
 
     def __init__(self, fence: Fence, shape: Shape, settings: TriggerSettings) -> None:
         self.fence = fence
         self.shape = shape
+        self.box = shape.box()
         self.near = fence.near is not None
         self.riders = frozenset(fence.rider_ids)
         usual_fixes = settings.near_fixes if self.near else settings.confirm_fixes
@@ -61,6 +62,15 @@ class KnownFence:
     def concerns(self, rider_id: str) -> bool:
         """Whether the fence is for this rider."""
         return not self.riders or rider_id in self.riders
+
+    def is_near(self, latitude: float, longitude: float) -> bool:
+        """Whether the point lies in the enclosing box: cheap, and most fences of a grid cell fail it."""
+        box = self.box
+        if not box.south <= latitude <= box.north:
+            return False
+        if box.west <= box.east:
+            return box.west <= longitude <= box.east
+        return longitude >= box.west or longitude <= box.east
 
     def side(self, position: Position) -> bool | None:
         """True inside, False outside, None when the accuracy does not let us say."""

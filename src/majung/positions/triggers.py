@@ -81,7 +81,7 @@ class Triggers:
         shape = compile_shape(fence)
         self.remove(fence.fence_id)
         self._known[fence.fence_id] = KnownFence(fence, shape, self._settings)
-        self._index.add(fence.fence_id, shape.box())
+        self._index.add(fence.fence_id, self._known[fence.fence_id].box)
         return shape
 
     def remove(self, fence_id: str) -> None:
@@ -125,11 +125,12 @@ class Triggers:
         state.device_ms = position.device_time_ms
         state.latitude, state.longitude = position.latitude, position.longitude
         state.last_cause = cause_of(position)
-        nearby = self._index.at(position.latitude, position.longitude)
-        for fence_id in list(state.fences):
+        latitude, longitude, fences = position.latitude, position.longitude, state.fences
+        before = list(fences)
+        for fence_id in before:
             self._stand(state, fence_id, position, events)
-        for fence_id in nearby:
-            if fence_id not in state.fences:
+        for fence_id in self._index.at(latitude, longitude):
+            if fence_id not in before and self._known[fence_id].is_near(latitude, longitude):
                 self._stand(state, fence_id, position, events)
         return events
 
