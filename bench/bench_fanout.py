@@ -1,8 +1,8 @@
-"""Fan-out without sockets: CPU of the hub for each delivered position, and memory of a waiting viewer.
+"""Fan-out without sockets: CPU of the hub for each delivered update, and memory of a waiting viewer.
 
 A delivered update costs what the run took beyond one in which nobody watches: finding who watches, the
-mailbox, waking, the frame. 2,000 viewers, 50,000 riders over a city of 0.5° × 0.5°, batches of 500 positions. What a viewer costs in
-its socket is in bench_path.
+mailbox, waking, the frame. 2,000 viewers, 50,000 riders over a city of 0.5° × 0.5°, batches of 500
+positions. What a viewer costs in its socket is in bench_path.
 """
 
 import asyncio

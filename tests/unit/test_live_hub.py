@@ -166,6 +166,25 @@ async def test_who_comes_back_gets_exactly_what_it_missed(stage: Stage) -> None:
     assert set(screen.shown) == {"same", "moves", "new"}
 
 
+async def test_who_left_in_steps_while_one_was_away_has_left(stage: Stage) -> None:
+    await stage.show(position("a", *INSIDE, 1))
+    screen = await stage.watch(area=GANGNAM)
+    for number, latitude in enumerate((37.5001, 37.5101, 37.5102, 37.5103), 2):
+        await stage.show(position("a", latitude, 127.03, number))
+    await screen.reconnect()
+    assert [m["type"] for m in await screen.update()] == ["resumed", "gone"]
+    assert screen.shown == {}
+
+
+async def test_who_left_one_area_and_is_in_the_snapshot_of_another_is_not_gone(stage: Stage) -> None:
+    await stage.show(position("a", *INSIDE, 1))
+    screen = await stage.watch(area=GANGNAM)
+    await stage.show(position("a", *OUTSIDE, 2))
+    screen.subscribe(Subscribe("other", area=Viewport(south=37.55, west=127, north=37.7, east=128)))
+    assert "gone" not in [m["type"] for m in await screen.update()]
+    assert screen.places() == {"a": OUTSIDE}
+
+
 async def test_who_missed_nothing_is_told_so(stage: Stage) -> None:
     screen = await stage.watch("a")
     await screen.reconnect()
