@@ -92,12 +92,10 @@ class _Api:
             return False
 
 
-def _table(stats: dict[str, Any] | None, url: str, sign_in: dict[str, str], since_s: float) -> Table:
+def _table(stats: dict[str, Any] | None, since_s: float) -> Table:
     table = Table.grid(padding=(0, 3))
-    table.add_row("[bold]map[/]", f"[link={url}]{url}[/link]")
-    table.add_row("[bold]sign in[/]", f"{sign_in['name']}  /  {sign_in['password']}")
     if stats is None:
-        table.add_row("", "waiting for the server …")
+        table.add_row("", "waiting for the first riders …")
         return table
     rates = stats["rates"]
     table.add_row("[bold]riders[/]", f"{stats['riders']:,} live   {stats['viewers']} watching")
@@ -153,19 +151,22 @@ def run_demo(data: Path, riders: int, seed: int, for_s: float) -> int:
             server = _spawn("serve", "--data", str(data), *addresses, output=output)
             api = _Api(url.rstrip("/"), sign_in)
             _await_ready(api, server, data)
+            console.print(f"map       [link={url}]{url}[/link]", highlight=False)
+            console.print(f"sign in   {sign_in['name']}  /  {sign_in['password']}", highlight=False)
+            sys.stdout.flush()
             os.environ["MAJUNG_TOKEN"] = sign_in["gateway_token"]
             city = _spawn(
                 *("simulate", "--to", f"127.0.0.1:{grpc}", "--riders", str(riders), "--seed", str(seed)),
                 output=output,
             )
-            _watch(console, api, url, sign_in, (server, city), for_s)
+            _watch(console, api, (server, city), for_s)
         except KeyboardInterrupt:
             pass
         except RuntimeError as problem:
             console.print(f"[red]{problem}[/] The log is {data / 'demo.log'}")
             return 1
         finally:
-            console.print("stopping: the riders first, then the server when it has processed everything …")
+            console.print("\nstopping: the riders first, then the server when it has processed everything …")
             _end(city)
             status = _end(server)
     console.print("stopped; the data stays in " + str(data))
@@ -185,17 +186,17 @@ def _await_ready(api: _Api, server: "subprocess.Popen[bytes]", data: Path) -> No
 def _watch(
     console: Console,
     api: _Api,
-    url: str,
-    sign_in: dict[str, str],
     processes: tuple["subprocess.Popen[bytes]", "subprocess.Popen[bytes]"],
     for_s: float,
 ) -> None:
     started = time.monotonic()
-    with Live(_table(None, url, sign_in, 0), console=console, refresh_per_second=2) as live:
+    stats: dict[str, Any] | None = None
+    with Live(_table(None, 0), console=console, refresh_per_second=2) as live:
         while not for_s or time.monotonic() - started < for_s:
             for name, process in zip(("server", "simulator"), processes, strict=True):
                 if process.poll() is not None:
                     raise RuntimeError(f"The {name} stopped (exit code {process.returncode}).")
             with contextlib.suppress(OSError, ValueError):
-                live.update(_table(api.stats(), url, sign_in, time.monotonic() - started))
+                stats = api.stats()
+            live.update(_table(stats, time.monotonic() - started))
             time.sleep(1)
