@@ -43,15 +43,15 @@ class Level(NamedTuple):
 
 LEVELS = (
     Level("sido", "sido", "sido", "", 0.006, 3e-5, 3),
-    Level("sigungu", "sigungu", "sigungu", "", 0.005, 1.5e-5, 4),
+    Level("sigungu", "sigungu", "sigungu", "", 0.006, 3e-5, 4),
     Level("dong", "emd", "emd", "11", 0.00025, 0.0, 5),
 )
 CAPITAL_AREA = ("11", "28", "41")  # Seoul, Incheon, Gyeonggi: written finer than the rest
 GAP_DEG = 0.004  # gaps between neighbours narrower than twice this are closed
 TOUCH_DEG = 1e-5  # what is nearer touches
 SPLINTER_DEG2 = 1e-5
-WORLD_TOLERANCE = 0.03  # degrees; about one pixel at zoom 5
-WORLD_SMALLEST_RING = 0.004  # square degrees
+WORLD_TOLERANCE = 0.02  # degrees; about one pixel at zoom 5
+WORLD_SMALLEST_RING = 0.01  # square degrees
 NO_BREAK = "\u2011"  # a hyphen that a label is not broken at
 KOREA = "410"  # ISO 3166 numeric; drawn from its own, finer files
 
@@ -200,11 +200,16 @@ def thin_world(atlas: Json) -> Json:
         for country in atlas["objects"]["countries"]["geometries"]
         if country.get("id") != KOREA and (thinned := _without_small_rings(country, sizes))
     ]
+    rings = (ring for country in countries for polygon in country["arcs"] for ring in polygon)
+    used = {_index(arc) for ring in rings for arc in ring}
     return {
         "type": "Topology",
         "transform": atlas["transform"],
         "objects": {"countries": {"type": "GeometryCollection", "geometries": countries}},
-        "arcs": [_delta(_simplify(arc, WORLD_TOLERANCE / scale_x)) for arc in arcs],
+        "arcs": [
+            _delta(_simplify(arc, WORLD_TOLERANCE / scale_x)) if i in used else []
+            for i, arc in enumerate(arcs)
+        ],
     }
 
 

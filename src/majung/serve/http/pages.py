@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.params import PathParameter
 
 import majung
 from majung.services import Services
@@ -41,6 +42,9 @@ project and load this page again.</p>
 """
 
 
+Name = Annotated[str, PathParameter(description="A hashed name under `assets/`.")]
+
+
 class MapConfig(msgspec.Struct, frozen=True):
     """What the map starts with: where, how near (zoom 0-22), and what lies under the riders."""
 
@@ -70,7 +74,7 @@ async def get_page(request: Request[Any, Any, Any], services: Services) -> Respo
 
 
 @get("/assets/{name:str}", include_in_schema=False)
-async def get_asset(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+async def get_asset(name: Name, request: Request[Any, Any, Any]) -> Response[bytes]:
     """A script, style or outline by its hashed name; may be cached for ever."""
     suffix = Path(name).suffix
     if not _ASSET.fullmatch(name) or suffix not in _TYPES:

@@ -105,7 +105,9 @@ export interface Stats {
   lag_s: number;
   ack_p99_ms: number | null;
   ledger_errors: { equation: string; difference: number }[];
+  tasks_down: string[];
   damage: string[];
+  waiting_for_storage: string;
   rates: Record<string, number>;
 }
 

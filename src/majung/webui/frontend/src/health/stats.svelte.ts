@@ -5,6 +5,7 @@ import type { Stats } from "../api/types";
 import { live } from "../live/live.svelte";
 
 const KEPT = 300;
+const ANSWER_WITHIN_MS = 8000;
 
 /** One row of the past; `null` where no figures came. */
 export interface Sample {
@@ -45,7 +46,7 @@ class Health {
 
   async #ask(): Promise<void> {
     try {
-      const stats = await api.stats();
+      const stats = await api.stats(AbortSignal.timeout(ANSWER_WITHIN_MS));
       live.riders.clockOffsetMs = stats.now_ms - Date.now();
       this.stats = stats;
       this.failed = this.forbidden = false;

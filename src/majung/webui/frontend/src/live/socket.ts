@@ -10,8 +10,16 @@ export type Target = { area: Area } | { riders: string[] } | { fence: string };
 
 interface Subscription {
   target: Target;
+  /** Its snapshot has come: only then an offset of the stream says something about it. */
+  known: boolean;
   epoch?: string;
   offset?: number;
+}
+
+interface Problem {
+  title?: string;
+  detail?: string;
+  status?: number;
 }
 
 type Message = { id?: string; epoch?: string; offset?: number } & (
@@ -21,7 +29,7 @@ type Message = { id?: string; epoch?: string; offset?: number } & (
   | { type: "event"; event: RiderEvent }
   | { type: "resync" }
   | { type: "resumed" }
-  | { type: "error"; error: { title?: string; detail?: string; status?: number } }
+  | { type: "error"; error: Problem }
 );
 
 export interface Handlers {
@@ -36,14 +44,26 @@ export interface Handlers {
 export type SocketState = "connecting" | "live" | "reconnecting" | "offline" | "closed";
 
 const BACKOFF_MS = [400, 800, 1500, 3000, 6000, 12_000];
+const RETRY_MS = 1000;
 const STEADY_AFTER_MS = 5000;
+const LISTEN_EVERY_MS = 2500;
+const QUIET_MS = 15_000;
+const ANSWER_MS = 5000;
+const ECHO = "are-you-there";
+const CREDENTIAL_ENDED = 4401; // expired, or taken away
 
 export class LiveSocket {
   #socket: WebSocket | null = null;
   #subscriptions = new Map<string, Subscription>();
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #watch: ReturnType<typeof setInterval> | undefined;
   #closed = false;
+  /** Counts connections, so that of two attempts at once only the later one goes on. */
+  #attempt = 0;
+  #heardMs = 0;
+  /** When the line was asked whether it lives; 0: not now. */
+  #askedMs = 0;
 
   constructor(private readonly handlers: Handlers) {
     addEventListener("online", this.#online);
@@ -52,12 +72,14 @@ export class LiveSocket {
 
   open(): void {
     this.handlers.state("connecting", 0);
+    this.#watch = setInterval(() => this.#listen(), LISTEN_EVERY_MS);
     void this.#connect();
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#watch);
     removeEventListener("online", this.#online);
     removeEventListener("offline", this.#offline);
     this.#socket?.close(1000);
@@ -66,7 +88,7 @@ export class LiveSocket {
 
   /** Start (or change) a subscription. A changed target starts anew with a snapshot. */
   subscribe(id: string, target: Target): void {
-    this.#subscriptions.set(id, { target });
+    this.#subscriptions.set(id, { target, known: false });
     this.#send({ subscribe: { id, ...target } });
   }
 
@@ -83,6 +105,7 @@ export class LiveSocket {
   }
 
   async #connect(): Promise<void> {
+    const attempt = ++this.#attempt;
     let token: string;
     try {
       token = await session.bearer();
@@ -90,57 +113,80 @@ export class LiveSocket {
       if (session.tokens) this.#retry(); // the server is away; when it said no, the page is signing out
       return;
     }
-    if (this.#closed) return;
+    if (this.#closed || attempt !== this.#attempt) return;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/v1/live?access_token=${encodeURIComponent(token)}`);
     this.#socket = socket;
-    let openedAt = 0;
+    this.#askedMs = 0;
+    let openedMs = 0;
     socket.onopen = () => {
-      openedAt = performance.now();
+      openedMs = this.#heardMs = performance.now();
       this.handlers.state("live", 0);
-      for (const [id, { target, epoch, offset }] of this.#subscriptions) {
-        this.#send({ subscribe: { id, ...target, ...(epoch === undefined ? {} : { epoch, offset }) } });
+      for (const [id, { target, known, epoch, offset }] of this.#subscriptions) {
+        this.#send({ subscribe: { id, ...target, ...(known && epoch !== undefined ? { epoch, offset } : {}) } });
       }
     };
-    socket.onmessage = (event) => this.#receive(JSON.parse(String(event.data)) as Message);
-    socket.onclose = () => {
+    socket.onmessage = (event) => {
+      if (this.#socket !== socket) return;
+      this.#heardMs = performance.now();
+      this.#receive(JSON.parse(String(event.data)) as Message);
+    };
+    socket.onclose = ({ code }) => {
       if (this.#socket !== socket || this.#closed) return;
-      this.#socket = null;
-      if (openedAt && performance.now() - openedAt > STEADY_AFTER_MS) this.#failures = 0;
-      this.#retry();
+      if (openedMs && performance.now() - openedMs > STEADY_AFTER_MS) this.#failures = 0;
+      void this.#lost(code);
     };
   }
 
+  async #lost(code: number): Promise<void> {
+    this.#socket = null;
+    if (code === CREDENTIAL_ENDED) await session.refresh().catch(() => undefined);
+    if (session.tokens) this.#retry();
+  }
+
   #retry(): void {
-    if (!navigator.onLine) return this.handlers.state("offline", 0);
+    if (this.#closed) return;
     const longest = BACKOFF_MS[Math.min(this.#failures, BACKOFF_MS.length - 1)] ?? 0;
     this.#failures += 1;
     const wait = longest * (0.5 + Math.random() / 2); // jitter: a thousand pages do not come back as one
-    this.handlers.state("reconnecting", Date.now() + wait);
+    this.handlers.state(navigator.onLine ? "reconnecting" : "offline", Date.now() + wait);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#connect(), wait);
+  }
+
+  /** A dead line looks like a quiet one: after a silence ask for something, and hang up when no answer comes. */
+  #listen(patienceMs = QUIET_MS): void {
+    const socket = this.#socket;
+    const now = performance.now();
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    if (this.#askedMs > 0 && this.#heardMs >= this.#askedMs) {
+      this.#askedMs = 0;
+      this.#send({ unsubscribe: ECHO });
+    } else if (this.#askedMs > 0 && now - this.#askedMs > ANSWER_MS) {
+      socket.close();
+      void this.#lost(0);
+    } else if (this.#askedMs === 0 && now - this.#heardMs > patienceMs) {
+      this.#askedMs = now;
+      this.#send({ subscribe: { id: ECHO, riders: [ECHO] } });
+    }
   }
 
   #online = (): void => {
     if (this.#socket || this.#closed) return;
     this.#failures = 0;
     clearTimeout(this.#timer);
-    this.open();
+    void this.#connect();
   };
 
-  #offline = (): void => {
-    if (!this.#socket) this.handlers.state("offline", 0);
-  };
+  #offline = (): void => this.#listen(0);
 
   #receive(message: Message): void {
     if (message.type === "resync") {
       const subscription = this.#subscriptions.get(message.id ?? "");
-      if (subscription) subscription.epoch = subscription.offset = undefined;
+      if (subscription) this.#subscriptions.set(message.id ?? "", { target: subscription.target, known: false });
       return; // its snapshot follows
     }
-    if (message.type === "error") {
-      return this.handlers.error(message.error.detail || message.error.title || "");
-    }
+    if (message.type === "error") return this.#refused(message.id ?? "", message.error);
     this.#remember(message);
     if (message.type === "snapshot") {
       if (this.#subscriptions.has(message.id ?? "")) this.handlers.snapshot(message.id ?? "", message.positions);
@@ -149,11 +195,26 @@ export class LiveSocket {
     else if (message.type === "event") this.handlers.event(message.event);
   }
 
-  /** Offsets count the whole stream, so a message without an id moves every subscription on. */
-  #remember({ id, epoch, offset }: Message): void {
+  /** A subscription that cannot be had is dropped (a fence that was deleted), one that came too early asked for again. */
+  #refused(id: string, { status = 0, title, detail }: Problem): void {
+    const subscription = this.#subscriptions.get(id);
+    if (subscription && (status === 429 || status === 503)) {
+      setTimeout(() => this.#subscriptions.get(id) === subscription && this.subscribe(id, subscription.target), RETRY_MS);
+      return;
+    }
+    this.#subscriptions.delete(id);
+    if (status !== 404) this.handlers.error(detail || title || "");
+  }
+
+  /**
+   * Offsets count the whole stream, so a message without an id moves every subscription on, save those that
+   * still wait for their snapshot: resumed from there, they would miss what was there before.
+   */
+  #remember({ id, epoch, offset, type }: Message): void {
     if (offset === undefined) return;
     for (const [name, subscription] of this.#subscriptions) {
-      if (id !== undefined && id !== name) continue;
+      if (id === name && (type === "snapshot" || type === "resumed")) subscription.known = true;
+      if ((id !== undefined && id !== name) || !subscription.known) continue;
       if (epoch !== undefined) subscription.epoch = epoch;
       subscription.offset = offset;
     }

@@ -15,6 +15,7 @@ import { addOverlays, NOTHING, setOverlay, type Overlay } from "./overlays";
 import { RidersLayer } from "./riders-layer";
 import { baseStyle, isTemplate } from "./style";
 import { currentTheme, onThemeChange } from "./theme";
+import { toasts } from "../ui/toasts.svelte";
 
 maplibre.setWorkerUrl(workerUrl);
 
@@ -39,6 +40,7 @@ export class Engine {
   #perStyle: (() => void)[] = [];
   #clusteredAt = 0;
   #tilesFailed = false;
+  #tilesComplained = false;
 
   constructor(
     container: HTMLElement,
@@ -154,9 +156,9 @@ export class Engine {
   #furnish(): void {
     for (const cleanup of this.#perStyle.splice(0)) cleanup();
     const theme = currentTheme();
-    if (!this.config.tile_url || this.#tilesFailed) {
-      this.#perStyle.push(addOutlines(this.map, theme, i18n.language), addGrid(this.map, theme));
-    }
+    const tiles = this.config.tile_url && !this.#tilesFailed;
+    if (!tiles || isTemplate(this.config.tile_url)) this.#perStyle.push(addOutlines(this.map, theme, i18n.language));
+    if (!tiles) this.#perStyle.push(addGrid(this.map, theme));
     this.#attribute();
     addOverlays(this.map, theme);
     this.map.addLayer(this.layer);
@@ -165,7 +167,9 @@ export class Engine {
   }
 
   #attribute(): void {
-    const customAttribution = this.config.tile_url && !this.#tilesFailed ? [this.config.tile_attribution] : [i18n.t.map.attribution];
+    const tiles = this.config.tile_url && !this.#tilesFailed;
+    const outlines = !tiles || isTemplate(this.config.tile_url);
+    const customAttribution = [...(tiles ? [this.config.tile_attribution] : []), ...(outlines ? [i18n.t.map.attribution] : [])];
     const control = new maplibre.AttributionControl({ compact: true, customAttribution });
     this.map.addControl(control, "bottom-right");
     this.#perStyle.push(() => this.map.removeControl(control));
@@ -173,7 +177,11 @@ export class Engine {
 
   /** A style that cannot be fetched leaves nothing to see; the outlines take its place. */
   #failed(error: unknown): void {
-    console.warn("map:", error);
+    if (!this.#tilesComplained) {
+      this.#tilesComplained = true;
+      console.warn("map:", error);
+      if (this.config.tile_url) toasts.say(i18n.t.map.tilesFailed, "bad");
+    }
     const styleUrl = this.config.tile_url && !isTemplate(this.config.tile_url);
     if (styleUrl && !this.#tilesFailed && !this.map.isStyleLoaded() && this.map.getLayer("riders") === undefined) {
       this.#tilesFailed = true;

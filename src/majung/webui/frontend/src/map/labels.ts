@@ -7,7 +7,7 @@ import { radiusAt } from "./riders-layer";
 import type { MapTheme } from "./theme";
 
 const MOST = 800;
-const SLOT_PX = [72, 15] as const; // one name in each slot of the screen: names do not cover one another
+const SLOT_PX = [16, 7] as const; // names that would share a slot of the screen are not both written
 const FONT_PX = 11;
 
 export class Labels {
@@ -45,9 +45,9 @@ export class Labels {
       const [x, y] = drawnAt(rider, now);
       const at = this.map.project([longitudeOf(x), latitudeOf(y)]);
       const strong = rider.id === this.selected || rider.id === this.hovered;
-      const slot = Math.floor(at.x / SLOT_PX[0]) * 10_000 + Math.floor(at.y / SLOT_PX[1]);
-      if (taken.has(slot) && !strong) continue;
-      taken.add(slot);
+      const slots = slotsOf(at.x, at.y, (rider.id.length * FONT_PX) / 2);
+      if (!strong && slots.some((slot) => taken.has(slot))) continue;
+      for (const slot of slots) taken.add(slot);
       context.font = `${strong ? 650 : 500} ${strong ? FONT_PX + 1 : FONT_PX}px ui-sans-serif, system-ui, "Noto Sans KR", sans-serif`;
       context.fillStyle = rider.id === this.selected ? this.theme.selected : this.theme.labelStrong;
       context.strokeText(rider.id, at.x, at.y + radius + 12);
@@ -85,4 +85,14 @@ export class Labels {
     context.strokeStyle = this.theme.halo;
     return context;
   }
+}
+
+/** The slots that a name of about this width covers. */
+function slotsOf(x: number, y: number, width: number): number[] {
+  const slots: number[] = [];
+  const row = Math.floor(y / SLOT_PX[1]);
+  for (let column = Math.floor((x - width / 2) / SLOT_PX[0]); column * SLOT_PX[0] < x + width / 2; column++) {
+    slots.push(column * 10_000 + row, column * 10_000 + row + 1);
+  }
+  return slots;
 }

@@ -28,13 +28,15 @@ const OUTLINES: Outline[] = [
 ];
 /** From here on the districts are the land; the coarser provinces would lie beside them. */
 const FINE_FROM = 9.5;
+const FADING: ExpressionSpecification = ["interpolate", ["linear"], ["zoom"], 8, 1, 10.5, 0.55];
 const EMPTY = { type: "FeatureCollection" as const, features: [] };
 const fetched = new Map<string, Promise<GeoJSON.FeatureCollection>>();
 
 /** Add the layers, below everything else, and load what the view needs now and later. */
 export function addOutlines(map: MapLibre, theme: MapTheme, language: Language): () => void {
   for (const { id } of OUTLINES) map.addSource(`outline-${id}`, { type: "geojson", data: EMPTY, tolerance: 0.3 });
-  for (const layer of layers(theme, language)) map.addLayer(layer);
+  const above = map.getLayer("tiles") ? "tiles" : undefined; // tiles that have come cover the outlines
+  for (const layer of layers(theme, language)) map.addLayer(layer, above);
   const loaded = new Set<string>();
   const load = () => {
     for (const outline of OUTLINES) {
@@ -111,10 +113,11 @@ function layers(theme: MapTheme, language: Language): LayerSpecification[] {
     paint: { "text-color": color, "text-halo-color": theme.halo, "text-halo-width": 1.4, "text-halo-blur": 0.4 },
   });
   return [
-    fill("world", theme.land),
+    // Coasts of 1:50 million are kilometres off in a city: they fade where they would mislead.
+    { ...fill("world", theme.land), paint: { "fill-color": theme.land, "fill-antialias": false, "fill-opacity": FADING } } as LayerSpecification,
     fill("sido", theme.landKorea, 0, FINE_FROM),
     fill("sigungu", theme.landKorea, FINE_FROM),
-    line("world", theme.coast, [[2, 0.5], [8, 1.2]]),
+    line("world", theme.coast, [[2, 0.5], [8, 1.2], [10.5, 0.3]]),
     line("dong", theme.neighbourhood, [[11, 0.5], [15, 1.6]], 10.8),
     line("sigungu", theme.district, [[8, 0.5], [15, 2]], 7.5),
     line("sido", theme.province, [[5, 0.6], [9, 1.4]], 0, FINE_FROM),
