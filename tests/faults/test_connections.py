@@ -5,18 +5,15 @@ import contextlib
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import httpx
-import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tests.paths.grpc_client import position, status_of, stream_positions
+from tests.faults.neighbours import Neighbours, memory_of, sockets_of, wait_for
+from tests.paths.grpc_client import position, stream_positions
 from tests.server import Server, start_server
 
 pytestmark = [pytest.mark.fault]
@@ -30,42 +27,6 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that waits for a second where others wait for ten."""
     with start_server(tmp_path_factory.mktemp("impatient") / "data", "server.header_timeout=1s") as running:
         yield running
-
-
-class Neighbours:
-    """Somebody who reports and reads all the while; `served` counts, and any refusal is kept."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._token = str(server.add_device("neighbour")["token"])
-        self._stop = threading.Event()
-        self.served = 0
-        self.refused: list[str] = []
-
-    def __enter__(self) -> "Neighbours":
-        self._thread = threading.Thread(target=self._live)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _live(self) -> None:
-        seq = 0
-        with httpx.Client(base_url=self._server.url, headers=self._server.admin, timeout=20) as client:
-            while not self._stop.wait(0.1):
-                seq += 1
-                status = status_of(self._server.grpc, self._token, [position(seq)])
-                answer = client.get("/v1/stats")
-                if status[0] == "OK" and answer.status_code == 200:
-                    self.served += 1
-                else:
-                    self.refused.append(f"{status} {answer.status_code} {answer.text[:200]}")
-
-    def check(self) -> None:
-        assert self.refused == []
-        assert self.served > 0
 
 
 # ------------------------------------------------------------------------------------------ streams
@@ -100,13 +61,6 @@ class Streams:
         self._in.write("\n")
         self._in.flush()
         return dict(json.loads(self._out.readline()))
-
-
-def wait_for(what: str, condition: Callable[[], bool], within_s: float = 30) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -209,12 +163,6 @@ async def until_closed(port: int, rude: Rude) -> bool:
         writer.close()
 
 
-def held(server: Server) -> tuple[int, int]:
-    """Sockets of the server, and its resident memory in bytes."""
-    process = psutil.Process(server.pid)
-    return len(process.net_connections("all")), process.memory_info().rss
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("door", "rude"),
@@ -230,11 +178,10 @@ def held(server: Server) -> tuple[int, int]:
 )
 async def test_a_thousand_slow_connections_are_closed(impatient: Server, door: str, rude: Rude) -> None:
     port = impatient.http_port if door == "http" else impatient.grpc_port
-    sockets, memory = held(impatient)
-    neighbours = Neighbours(impatient)
-    with neighbours:
+    sockets, memory = sockets_of(impatient), memory_of(impatient)
+    with Neighbours(impatient) as neighbours:
         closed = await asyncio.gather(*(until_closed(port, rude) for _ in range(RUDE)))
     assert all(closed)
     neighbours.check()
-    await asyncio.to_thread(wait_for, "descriptors back", lambda: held(impatient)[0] <= sockets)
-    assert held(impatient)[1] - memory < 64 << 20
+    await asyncio.to_thread(wait_for, "sockets back", lambda: sockets_of(impatient) <= sockets)
+    assert memory_of(impatient) - memory < 64 << 20

@@ -21,7 +21,7 @@ from majung.positions.ingest import Ingest
 from majung.positions.model import Reason
 from majung.wire.location import DOOR, Malformed, decode_position, encode_ack
 
-MAX_COMMITS = 64
+MAX_COMMITS = 16
 """Commits of one call that are not acknowledged yet. A disk that keeps up owes two: one is being written,
 one is filling."""
 

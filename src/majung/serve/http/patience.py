@@ -5,6 +5,7 @@ client holds a descriptor or memory for as long as it likes:
 
 - a request that does not arrive (headers a byte a minute, a body without an end, nothing at all);
 - what stands around its body: headers, trailers, the sizes of chunks;
+- requests sent ahead of the answers to those before them;
 - an answer, or WebSocket messages, that the client does not take;
 - a WebSocket message in pieces without an end, and pings whose pongs are not read.
 
@@ -22,6 +23,7 @@ from websockets.frames import Frame
 
 MAX_HEAD_BYTES = 65_536
 MAX_FRAGMENTS = 1_024
+MAX_PIPELINED = 64
 
 _BODY_FACTOR = 6
 _STALL_FACTOR = 3
@@ -114,7 +116,9 @@ class PatientHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The body has its own time."""
+        """The body has its own time. A request that must wait for the answers before it costs memory."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests ahead of their answers")
         self._enter(_Phase.BODY)
         super().on_headers_complete()
 
@@ -128,6 +132,13 @@ class PatientHttp(HttpToolsProtocol):
         self._around_body = 0
         self._enter(_Phase.WHOLE)
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What follows is no HTTP, or too much of it. An answer on its way must not be mixed with this one."""
+        if self._answering():
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def handle_websocket_upgrade(self) -> None:
         """`PatientWebSocket` takes over."""
