@@ -2,15 +2,19 @@
 
 import math
 import time
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.paths.grpc_client import position, status_of, stream_positions, track_positions
-from tests.server import Server
+from majung_sdk import location_pb2
+from tests.paths.grpc_client import SERVICE, metadata, position, status_of, stream_positions, track_positions
+from tests.server import Server, majung, start_server
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +199,60 @@ def test_health_and_reflection_are_the_standard_services(module_server: Server) 
         )
         answer = next(reflection.ServerReflectionInfo(iter([ask]), timeout=5))
         assert answer.file_descriptor_response.file_descriptor_proto
+
+
+# ------------------------------------------------------------------------------------- long calls
+
+
+class Talk:
+    """A call that is kept open: `say` sends one position and waits for its acknowledgement."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        self._channel = grpc.insecure_channel(server.grpc)
+        self._messages: SimpleQueue[bytes | None] = SimpleQueue()
+        self._call = self._channel.stream_stream(f"{SERVICE}/TrackPositions")(
+            iter(self._messages.get, None), metadata=metadata(token)
+        )
+        self.seq = 0
+
+    def say(self) -> int:
+        """The acknowledged seq. Raises grpc.RpcError when the call has ended."""
+        self.seq += 1
+        self._messages.put(position(self.seq))
+        return int(location_pb2.StreamAck.FromString(next(self._call)).last_acked_seq)
+
+    def close(self) -> None:
+        self._messages.put(None)
+        self._channel.close()
+
+
+@pytest.mark.parametrize("how", ["command", "api"])
+def test_a_revoked_device_is_cut_off(module_server: Server, how: str) -> None:
+    device = module_server.add_device(f"lost phone, {how}")
+    talk = Talk(module_server, device["token"])
+    assert talk.say() == 1
+    if how == "command":
+        majung("device", "revoke", device["device_id"], "--data", str(module_server.data))
+    else:
+        path = f"/v1/accounts/devices/{device['device_id']}"
+        httpx.delete(module_server.url + path, headers=module_server.admin).raise_for_status()
+    revoked_s = time.monotonic()
+    with pytest.raises(grpc.RpcError) as ended:
+        while time.monotonic() - revoked_s < 20:
+            talk.say()
+    talk.close()
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert ended.value.details()
+    module_server.wait_processed()
+    points = module_server.get(f"/v1/riders/{device['rider_id']}/track")["points"]
+    assert len(points) == talk.seq - 1, "everything that was acknowledged, and nothing after the cut"
+    assert module_server.stats()["ledger_errors"] == []
+
+
+def test_positions_over_the_devices_rate_wait(tmp_path: Path) -> None:
+    with start_server(tmp_path / "data", "server.rate_per_s=100", "server.rate_burst=10") as server:
+        device = server.add_device("hasty")
+        begun_s = time.monotonic()
+        acks = track_positions(server.grpc, device["token"], (position(seq) for seq in range(1, 61)))
+        assert acks[-1] == 60
+        assert time.monotonic() - begun_s > 0.45  # 50 past the burst, 100 a second
