@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
 
 from majung.auth.limits import RateLimited
 from majung.auth.model import AuthError, Forbidden
@@ -38,6 +38,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (KeyError, 500, "internal", "Internal error"),  # a slip of ours, though it is a LookupError
     (IndexError, 500, "internal", "Internal error"),
     (LookupError, 404, "not-found", "Not found"),
+    (RecursionError, 400, "bad-request", "Bad request"),
     (ValueError, 400, "bad-request", "Bad request"),
 )
 _OF_HTTP = {
@@ -60,8 +61,16 @@ def describe(problem: Exception) -> Problem:
         if isinstance(problem, PortError) and isinstance(problem, kind):
             return Problem(name, title, status, problem.outward)
         if isinstance(problem, kind):
-            return Problem(name, title, status, _SEE_LOG if name == "internal" else str(problem))
+            return Problem(name, title, status, _detail(name, problem))
     return Problem("internal", "Internal error", 500, _SEE_LOG)
+
+
+def _detail(name: str, problem: Exception) -> str:
+    if name == "internal":
+        return _SEE_LOG
+    if isinstance(problem, UnicodeError):
+        return "the request is not UTF-8"
+    return "the JSON is nested too deeply" if isinstance(problem, RecursionError) else str(problem)
 
 
 def _of_http(problem: HTTPException) -> Problem:
@@ -71,10 +80,19 @@ def _of_http(problem: HTTPException) -> Problem:
         return Problem("internal", "Internal error", status, _SEE_LOG)
     name, title = _OF_HTTP.get(status, ("about:blank", HTTPStatus(status).phrase))
     detail = problem.detail
-    if isinstance(problem, ValidationException) and isinstance(problem.extra, list):
-        said = (f"{place.get('key', '')}: {place.get('message', '')}".strip(": ") for place in problem.extra)
-        detail = "; ".join(said) or detail
+    if isinstance(problem.__cause__, SerializationException):
+        detail = f"the body is not JSON: {detail}"
+    elif isinstance(problem, ValidationException) and isinstance(problem.extra, list):
+        detail = "; ".join(_place(place) for place in problem.extra) or detail
     return Problem(name, title, status, "" if detail == HTTPStatus(status).phrase else detail)
+
+
+def _place(place: dict[str, str]) -> str:
+    """One thing that validation found: where, and what."""
+    key, message = place.get("key", ""), place.get("message", "")
+    if (key, message) == ("data", "'data'"):
+        return "a JSON body is missing"
+    return f"{key}: {message}".strip(": ")
 
 
 def respond(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
