@@ -192,6 +192,7 @@ async def test_the_handshake_is_refused_with_a_real_status(module_server: Server
         assert (await watcher.of("error"))["error"]["status"] == 403
         await watcher.say(subscribe={"id": "a", "riders": ["only mine"]})
         await watcher.of("snapshot")
+    assert device not in module_server.log.read_text()
 
 
 async def test_a_grant_opens_and_its_removal_closes_the_view_of_an_open_stream(

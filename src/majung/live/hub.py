@@ -279,6 +279,7 @@ class Hub:
             while True:
                 await asyncio.sleep(self._flush_every_s)
                 self.flush()
+                self._relay.check()
                 if self.monotonic_s() - swept_s >= SWEEP_EVERY_S:
                     swept_s = self.monotonic_s()
                     await self.sweep()

@@ -5,14 +5,13 @@ something and lets all its viewers start again with a snapshot: late, never sile
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from majung.ports import Fanout
+from majung.ports import Fanout, PortError
 from majung.positions.model import LivePosition
 from majung.positions.triggers import RiderEvent
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 CHANNEL = "live.v1"
 MAX_WAITING_BYTES = 8_388_608
+MAX_SENDERS = 1_000
 
 
 class _Batch(msgspec.Struct):
@@ -82,8 +82,10 @@ class Relay:
         if message.startswith(self._own):
             return
         batch = _decode(message)
-        last = self._heard.get(batch.sender)
+        last = self._heard.pop(batch.sender, None)
         self._heard[batch.sender] = batch.number
+        if len(self._heard) > MAX_SENDERS:
+            del self._heard[next(iter(self._heard))]  # the one that has been quiet for longest
         if last is not None and batch.number != last + 1:
             self._hub.resync_all()
         if batch.positions:
@@ -97,6 +99,11 @@ class Relay:
                 [_decode_event(raw) for raw in batch.events], [bytes(raw) for raw in batch.events]
             )
 
+    def check(self) -> None:
+        """Raises what ended the sending, if anything has."""
+        if self._sender is not None and self._sender.done():
+            self._sender.result()
+
     async def _send(self) -> None:
         while True:
             await self._some.wait()
@@ -104,7 +111,10 @@ class Relay:
             while self._waiting:
                 message = self._waiting.popleft()
                 self._waiting_bytes -= len(message)
-                await self._fanout.publish(CHANNEL, message)
+                try:
+                    await self._fanout.publish(CHANNEL, message)
+                except PortError:
+                    self.dropped += 1  # the gap in the numbers tells the others
 
     async def __aenter__(self) -> Self:
         self._leave = await self._fanout.subscribe(CHANNEL, self.receive)
@@ -114,8 +124,7 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         if self._sender is not None:
             self._sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sender
+            await asyncio.gather(self._sender, return_exceptions=True)
             self._sender = None
         if self._leave is not None:
             await self._leave()
