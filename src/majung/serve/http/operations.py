@@ -14,7 +14,7 @@ from majung.services import Services
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _RATES = ("received", "accepted", "quarantined", "stored", "shown")
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = "text/plain; version=0.0.4"  # Litestar adds the charset
 
 
 class Readiness(msgspec.Struct, frozen=True):
