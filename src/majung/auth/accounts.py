@@ -18,6 +18,14 @@ PAGE = 1000
 WITH_API_TOKEN = frozenset({Role.GATEWAY, Role.OPERATOR})
 
 
+class AccountConflict(Conflict):
+    """A rule of accounts says no. `str()` is safe to show."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.outward = message
+
+
 class Accounts:
     """Users, devices and grants. Belongs to one event loop."""
 
@@ -47,7 +55,7 @@ class Accounts:
             account = {"name": name, "role": role.value, "password_hash": hashed, "now_ms": now_ms}
             rows = transaction.execute(store.SELECT_ACCOUNT, {"name": name})
             if rows and rows[0][3] is None:
-                raise Conflict(f"there is a user {name!r} already")
+                raise AccountConflict(f"there is a user {name!r} already")
             transaction.execute(store.REVIVE_ACCOUNT if rows else store.INSERT_ACCOUNT, account)
             if role in WITH_API_TOKEN:
                 token = {
@@ -96,7 +104,7 @@ class Accounts:
             if _role_of(transaction, name) is Role.ADMIN and not _count(
                 transaction, store.COUNT_OTHER_ADMINS, {"name": name}
             ):
-                raise Conflict(f"{name!r} is the last administrator: add another one first")
+                raise AccountConflict(f"{name!r} is the last administrator: add another one first")
             transaction.execute(store.REVOKE_ACCOUNT, now)
             transaction.execute(store.REVOKE_API_TOKENS, now)
             transaction.execute(store.DELETE_GRANTS_OF, {"name": name})

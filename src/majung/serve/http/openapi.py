@@ -83,7 +83,10 @@ def _schemas(app: Litestar) -> Json:
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
         if name in words.EXAMPLES:
-            schema["examples"] = [msgspec.to_builtins(words.EXAMPLES[name])]
+            told = msgspec.to_builtins(words.EXAMPLES[name])
+            schema["examples"] = [
+                {field: v for field, v in told.items() if v is not None or field in schema["required"]}
+            ]
     return dict(sorted(schemas.items()))
 
 
