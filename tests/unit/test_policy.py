@@ -7,25 +7,34 @@ import pytest
 
 from majung.auth import policy as policy_module
 from majung.auth.model import Forbidden, Principal, Role
-from majung.auth.policy import TABLE, Action, Policy, may, may_report
+from majung.auth.policy import RIDES, TABLE, Action, Policy, may, may_report
 from tests.auth_kit import PASSWORD, Kit, open_kit
 
 # Written out by hand, so that a slip in the table is a difference and not a new truth.
 EXPECTED = """
-                   admin operator viewer gateway device
-report_own           x      .       .       x      x
-report_any           x      .       .       x      .
-read_riders          x      x       x       .      x
-read_any_rider       x      x       .       .      .
-live                 x      x       x       .      x
-read_events          x      x       x       .      x
-read_fences          x      x       .       .      .
-write_fences         x      x       .       .      .
-read_cells           x      x       .       .      .
-read_quarantine      x      x       .       .      .
-read_status          x      x       .       .      .
-read_metrics         x      x       .       .      .
-manage_accounts      x      .       .       .      .
+                   admin operator viewer gateway device customer rider store
+report_own           x       .       .      x       x       .      x     .
+report_any           x       .       .      x       .       .      .     .
+read_riders          x       x       x      .       x       .      x     .
+read_any_rider       x       x       .      .       .       .      .     .
+live                 x       x       x      .       x       .      x     .
+read_events          x       x       x      .       x       .      x     .
+read_fences          x       x       .      .       .       .      .     .
+write_fences         x       x       .      .       .       .      .     .
+read_cells           x       x       .      .       .       .      .     .
+read_quarantine      x       x       .      .       .       .      .     .
+read_status          x       x       .      .       .       .      .     .
+read_metrics         x       x       .      .       .       .      .     .
+manage_accounts      x       .       .      .       .       .      .     .
+order_place          x       .       .      .       .       x      .     .
+order_read           x       x       .      .       .       x      x     x
+read_any_order       x       x       .      .       .       .      .     .
+order_command        x       .       .      .       .       x      x     x
+command_any_order    x       .       .      .       .       .      .     .
+store_read           x       x       .      .       .       x      x     x
+store_manage         x       .       .      .       .       .      .     x
+manage_any_store     x       .       .      .       .       .      .     .
+duty                 x       .       .      .       .       .      x     .
 """
 
 
@@ -40,7 +49,7 @@ def expected() -> dict[tuple[Role, Action], bool]:
 
 
 def caller(role: Role) -> Principal:
-    return Principal(f"{role}:somebody", role, "rider-1" if role is Role.DEVICE else "")
+    return Principal(f"{role}:somebody", role, "rider-1" if role in RIDES else "")
 
 
 def test_the_written_table_is_complete() -> None:
@@ -79,6 +88,9 @@ def test_every_role_and_action(role: Role, action: Action, policy: Policy) -> No
         (Role.VIEWER, False, False),
         (Role.GATEWAY, True, True),
         (Role.DEVICE, True, False),
+        (Role.CUSTOMER, False, False),
+        (Role.RIDER, True, False),
+        (Role.STORE, False, False),
     ],
 )
 def test_who_reports_for_whom(role: Role, own: bool, others: bool) -> None:
@@ -88,6 +100,20 @@ def test_who_reports_for_whom(role: Role, own: bool, others: bool) -> None:
 
 def test_a_device_without_a_rider_reports_for_nobody() -> None:
     assert not may_report(Principal("device:x", Role.DEVICE), "")
+    assert not may_report(Principal("rider:x", Role.RIDER), "")
+
+
+async def test_a_rider_without_a_rider_id_sees_nobody(policy: Policy) -> None:
+    assert await policy.visible(Principal("rider:x", Role.RIDER)) == frozenset()
+
+
+async def test_an_account_of_a_rider_is_its_own_rider(kit: Kit, policy: Policy) -> None:
+    await kit.auth.add_user("minsu", Role.RIDER, PASSWORD)
+    minsu = await kit.auth.authenticate_bearer(await kit.sign_in("minsu"))
+    assert (minsu.role, minsu.rider_id, minsu.store_id) == (Role.RIDER, "minsu", "")
+    assert await policy.visible(minsu) == frozenset({"minsu"})
+    assert may_report(minsu, "minsu")
+    assert not may_report(minsu, "rider-1")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +124,9 @@ def test_a_device_without_a_rider_reports_for_nobody() -> None:
         (Role.VIEWER, frozenset[str]()),
         (Role.GATEWAY, frozenset[str]()),
         (Role.DEVICE, frozenset({"rider-1"})),
+        (Role.CUSTOMER, frozenset[str]()),
+        (Role.RIDER, frozenset({"rider-1"})),
+        (Role.STORE, frozenset[str]()),
     ],
 )
 async def test_whom_a_role_sees(policy: Policy, role: Role, sees: frozenset[str] | None) -> None:

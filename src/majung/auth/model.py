@@ -13,15 +13,23 @@ class Role(StrEnum):
     VIEWER = "viewer"  # sees the riders it was granted
     GATEWAY = "gateway"  # reports positions for any rider (a fleet's own server, replay, simulator)
     DEVICE = "device"  # reports for the one rider it belongs to, and sees that rider
+    CUSTOMER = "customer"  # orders, and follows its own orders
+    RIDER = "rider"  # rides: reports for and sees its own rider, goes on duty, carries its own job
+    STORE = "store"  # runs its own store: menu, hours, the orders that came to it
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """The authenticated caller. `subject` is unique; `rider_id` is set for a device alone."""
+    """The authenticated caller. `subject` is unique.
+
+    `rider_id` is set for a device and for a rider's account, `store_id` for the account of a store once it
+    has registered one.
+    """
 
     subject: str
     role: Role
     rider_id: str = ""
     expires_at_ms: int | None = None
+    store_id: str = ""
 
 
 class AuthError(Exception):

@@ -23,7 +23,7 @@ _NEVER_MS = 2**63 - 1
 class Action(StrEnum):
     """What can be asked for."""
 
-    REPORT_OWN = "report_own"  # positions of the rider that the device belongs to
+    REPORT_OWN = "report_own"  # positions of the rider that one belongs to
     REPORT_ANY = "report_any"  # positions of whoever rides in the fleet
     READ_RIDERS = "read_riders"  # position, track and nearest, of the riders that one may see
     READ_ANY_RIDER = "read_any_rider"  # the same, of everybody
@@ -36,6 +36,15 @@ class Action(StrEnum):
     READ_STATUS = "read_status"  # lag, rates, the loss ledger
     READ_METRICS = "read_metrics"
     MANAGE_ACCOUNTS = "manage_accounts"  # users, devices, grants
+    ORDER_PLACE = "order_place"
+    ORDER_READ = "order_read"  # of the orders that one has part in
+    READ_ANY_ORDER = "read_any_order"  # of all orders, with their audit trail
+    ORDER_COMMAND = "order_command"  # to the orders that one has part in; the state table says which
+    COMMAND_ANY_ORDER = "command_any_order"  # to all orders, as an administrator
+    STORE_READ = "store_read"  # search stores, read menus
+    STORE_MANAGE = "store_manage"  # the store that one owns
+    MANAGE_ANY_STORE = "manage_any_store"
+    DUTY = "duty"  # be on and off duty, get and answer offers, as one's own rider
 
 
 _READS = frozenset({Action.READ_RIDERS, Action.LIVE, Action.READ_EVENTS})
@@ -47,7 +56,11 @@ _OPERATES = _READS | {
     Action.READ_QUARANTINE,
     Action.READ_STATUS,
     Action.READ_METRICS,
+    Action.ORDER_READ,
+    Action.READ_ANY_ORDER,
+    Action.STORE_READ,
 }
+_HAS_PART = frozenset({Action.ORDER_READ, Action.ORDER_COMMAND, Action.STORE_READ})
 
 TABLE: dict[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
@@ -55,7 +68,11 @@ TABLE: dict[Role, frozenset[Action]] = {
     Role.VIEWER: _READS,
     Role.GATEWAY: frozenset({Action.REPORT_ANY, Action.REPORT_OWN}),
     Role.DEVICE: frozenset({Action.REPORT_OWN}) | _READS,
+    Role.CUSTOMER: _HAS_PART | {Action.ORDER_PLACE},
+    Role.RIDER: _HAS_PART | _READS | {Action.REPORT_OWN, Action.DUTY},
+    Role.STORE: _HAS_PART | {Action.STORE_MANAGE},
 }
+RIDES = frozenset({Role.DEVICE, Role.RIDER})  # roles that belong to one rider: `Principal.rider_id`
 
 
 def may(principal: Principal, action: Action) -> bool:
@@ -64,7 +81,7 @@ def may(principal: Principal, action: Action) -> bool:
 
 
 def may_report(principal: Principal, rider_id: str) -> bool:
-    """A device reports for the rider it belongs to; who may REPORT_ANY, for everybody."""
+    """A device or rider reports for the rider it belongs to; who may REPORT_ANY, for everybody."""
     allowed = TABLE[principal.role]
     return Action.REPORT_ANY in allowed or (
         Action.REPORT_OWN in allowed and principal.rider_id == rider_id != ""
@@ -100,8 +117,8 @@ class Policy:
             return None
         if Action.READ_RIDERS not in allowed:
             return frozenset()
-        if principal.role is Role.DEVICE:
-            return frozenset((principal.rider_id,))
+        if principal.role in RIDES:
+            return frozenset((principal.rider_id,) if principal.rider_id else ())
         return await self._granted(principal.subject)
 
     async def may_see_rider(self, principal: Principal, rider_id: str) -> bool:

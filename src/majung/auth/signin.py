@@ -15,6 +15,8 @@ class Known(msgspec.Struct, frozen=True):
     name: str
     role: Role
     generation: int
+    rider_id: str = ""
+    store_id: str = ""
 
     @property
     def subject(self) -> str:
@@ -23,7 +25,9 @@ class Known(msgspec.Struct, frozen=True):
 
     def principal(self, expires_at_ms: int | None = None) -> Principal:
         """The caller that the policy knows."""
-        return Principal(self.subject, self.role, expires_at_ms=expires_at_ms)
+        rider_id = (self.rider_id or self.name) if self.role is Role.RIDER else ""
+        store_id = self.store_id if self.role is Role.STORE else ""
+        return Principal(self.subject, self.role, rider_id, expires_at_ms, store_id)
 
 
 class SignIn:

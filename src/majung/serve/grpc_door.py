@@ -19,8 +19,8 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from majung.auth.limits import RateLimited, RateLimiter
-from majung.auth.model import AuthError, Forbidden, Principal, Role
-from majung.auth.policy import Action, may
+from majung.auth.model import AuthError, Forbidden, Principal
+from majung.auth.policy import RIDES, Action, may
 from majung.auth.service import AuthService
 from majung.ports import Overloaded, PortError, StorageFull
 from majung.positions.ingest import Ingest
@@ -134,7 +134,7 @@ class GrpcDoor:
     def _one_of(self, principal: Principal) -> Iterator[None]:
         """One device must not take the calls of all; a gateway has as many as it has riders."""
         subject, calls = principal.subject, self._calls_of_device
-        if principal.role is not Role.DEVICE:
+        if principal.role not in RIDES:
             yield
             return
         if calls[subject] >= MAX_CALLS_OF_A_DEVICE:
