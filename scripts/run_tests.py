@@ -36,7 +36,7 @@ def main() -> int:
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
-        [python, "-m", "pytest", "--durations=15", *sys.argv[1:]],
+        [python, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--durations=15", *sys.argv[1:]],
     )
     for step in steps:
         print(f"\n$ {' '.join(['python', *step[1:]])}", flush=True)
