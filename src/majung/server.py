@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import structlog
 
 from majung.compose import open_services
+from majung.garbage import collect_rarely
 from majung.serve.grpc_door import GrpcDoor
 from majung.serve.http.app import build_app
 from majung.serve.http.listener import HttpListener
@@ -80,6 +81,7 @@ async def running(
             await _start_work(services)
             await grpc.start()
             await http.start()
+            collect_rarely()
             log.info("serving", http=f"port {http.port}", grpc=f"port {grpc.port}", data=str(settings.data))
             yield RunningServer(services, http, grpc)
             log.info("draining")

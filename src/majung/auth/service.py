@@ -75,8 +75,11 @@ class AuthService:
         `remote` is the caller's address; with it, wrong tokens are rate-limited. Raises AuthError,
         RateLimited, PortError.
         """
-        found = self._recall(token, self.changes.seen())
-        return found or await self._verify_bearer(token, remote)
+        return self.remembered(token) or await self._verify_bearer(token, remote)
+
+    def remembered(self, token: str) -> Principal | None:
+        """The caller behind a credential that is known to be good at this moment; None: ask, and wait."""
+        return self._recall(token, self.changes.seen())
 
     async def authenticate_basic(self, username: str, password: str, remote: str = "") -> Principal:
         """The caller behind a user name and password; phones put their device credential into the password.

@@ -55,6 +55,9 @@ class Context(Protocol):
 class Call:
     """An admitted call. `stream` or `track` is awaited, once. Belongs to the event loop.
 
+    `remembered` and `verify` say whether the credential still holds: at once if that is known, else after
+    looking.
+
     Both raise what ends the call: AuthError and Forbidden, or PortError when something could not be
     stored; nothing of that, or after it, has been acknowledged then.
     """
@@ -67,6 +70,7 @@ class Call:
         "_last_seq",
         "_limiter",
         "_principal",
+        "_remembered",
         "_verified_ms",
         "_verify",
         "_waiting",
@@ -76,12 +80,14 @@ class Call:
         self,
         context: Context,
         principal: Principal,
+        remembered: Callable[[], Principal | None],
         verify: Callable[[], Awaitable[Principal]],
         ingest: Ingest,
         limiter: RateLimiter,
     ) -> None:
         self._context = context
         self._principal = principal
+        self._remembered = remembered
         self._verify = verify
         self._verified_ms = ingest.now_ms()
         self._ingest = ingest
@@ -122,7 +128,7 @@ class Call:
             now_ms = ingest.now_ms()
             # A call may last for days; a credential that was revoked meanwhile ends it here.
             if now_ms - self._verified_ms > VERIFY_EVERY_MS:
-                self._principal = await self._verify()
+                self._principal = self._remembered() or await self._verify()
                 self._verified_ms = now_ms
             while (wait_s := limiter.take(self._principal.subject)) > 0:
                 await asyncio.sleep(wait_s)

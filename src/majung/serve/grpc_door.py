@@ -121,9 +121,10 @@ class GrpcDoor:
             principal = await self._auth.authenticate_bearer(token, remote)
             if not may(principal, Action.REPORT_OWN):
                 raise Forbidden(f"the role {principal.role} does not report positions")
+            remembered = partial(self._auth.remembered, token)
             verify = partial(self._auth.authenticate_bearer, token, remote)
             with self._one_of(principal):
-                return await method(Call(context, principal, verify, self._ingest, self._limiter))
+                return await method(Call(context, principal, remembered, verify, self._ingest, self._limiter))
         except Exception as problem:
             await _abort(context, problem)
             raise
