@@ -45,7 +45,9 @@ class Finding(msgspec.Struct, frozen=True):
 def _python(_: Settings) -> Iterator[Finding]:
     version = sys.version.split()[0]
     good = sys.version_info >= (3, 11)
-    yield Finding("Python", Verdict.GOOD if good else Verdict.BAD, version, "" if good else "use Python 3.11 or newer")
+    yield Finding(
+        "Python", Verdict.GOOD if good else Verdict.BAD, version, "" if good else "use Python 3.11 or newer"
+    )
     yield Finding("SQLite", Verdict.GOOD, sqlite3.sqlite_version)
 
 
@@ -55,7 +57,12 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("data folder", Verdict.GOOD, f"{data} does not exist yet; the first start makes it")
         parent = next(p for p in (data.absolute().parents) if p.exists())
         if not os.access(parent, os.W_OK):
-            yield Finding("data folder", Verdict.BAD, f"{parent} cannot be written", "choose another --data, or chown it")
+            yield Finding(
+                "data folder",
+                Verdict.BAD,
+                f"{parent} cannot be written",
+                "choose another --data, or chown it",
+            )
         return
     if not os.access(data, os.W_OK | os.X_OK):
         yield Finding("data folder", Verdict.BAD, f"{data} cannot be written", f"chown or chmod {data}")
@@ -98,7 +105,11 @@ def _limits(_: Settings) -> Iterator[Finding]:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     good = soft >= _ENOUGH_FILES
-    mend = "" if good else f"ulimit -n {min(hard, 65536)} (or LimitNOFILE= in the service unit): a file for each connection"
+    mend = (
+        ""
+        if good
+        else f"ulimit -n {min(hard, 65536)} (or LimitNOFILE= in the service unit): a file for each connection"
+    )
     yield Finding("open files", Verdict.GOOD if good else Verdict.WARN, f"{soft} allowed", mend)
 
 
@@ -135,7 +146,12 @@ def _tls(settings: Settings) -> Iterator[Finding]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as problem:
-        yield Finding("TLS", Verdict.BAD, f"{cert}, {key}: {problem}", "PEM files that belong together, readable by the server")
+        yield Finding(
+            "TLS",
+            Verdict.BAD,
+            f"{cert}, {key}: {problem}",
+            "PEM files that belong together, readable by the server",
+        )
         return
     ends_s = _certificate_end_s(cert)
     left_s = ends_s - time.time()
@@ -155,10 +171,20 @@ def _certificate_end_s(path: Path) -> float:
 def _pages(_: Settings) -> Iterator[Finding]:
     built = resources.files("majung.webui").joinpath("dist", "index.html").is_file()
     mend = "" if built else "from a clone: make web"
-    yield Finding("pages", Verdict.GOOD if built else Verdict.WARN, "built" if built else "not built: no map", mend)
+    yield Finding(
+        "pages", Verdict.GOOD if built else Verdict.WARN, "built" if built else "not built: no map", mend
+    )
 
 
-LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _folder, _files, _limits, _doors, _tls, _pages)
+LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _python,
+    _folder,
+    _files,
+    _limits,
+    _doors,
+    _tls,
+    _pages,
+)
 
 
 def findings(settings: Settings) -> list[Finding]:
