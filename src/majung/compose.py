@@ -10,15 +10,24 @@ from pathlib import Path
 from majung.auth.limits import RateLimiter
 from majung.auth.policy import Policy
 from majung.auth.service import AuthService
+from majung.auth.sign_up import SignUp
 from majung.backends.embedded.database import EmbeddedDatabase
 from majung.backends.embedded.fanout import EmbeddedFanout
 from majung.backends.embedded.history import EmbeddedHistory
 from majung.backends.embedded.livestore import EmbeddedLiveStore
 from majung.backends.embedded.log import EmbeddedLog
 from majung.clock import Clock, SystemClock
+from majung.dispatch.service import Dispatch
 from majung.live.hub import Hub
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
+from majung.orders.order_live import OrderLive
+from majung.orders.proofs import ProofStore
+from majung.orders.service import OrderService
+from majung.orders.view_source import kept_events
+from majung.orders.views import OrderViews
+from majung.outbox.relay import Relay
+from majung.ports import Damaged
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
@@ -26,6 +35,7 @@ from majung.positions.quarantine import QuarantineStore
 from majung.positions.triggers import Triggers
 from majung.services import Services
 from majung.settings import Settings
+from majung.stores.service import StoreService
 from majung.tasks import Supervisor
 
 _KNOWN = {
@@ -40,6 +50,22 @@ _KNOWN = {
 def database_path(data: Path) -> Path:
     """Where the embedded database of a data folder is."""
     return data / "majung.db"
+
+
+def views_path(data: Path) -> Path:
+    """Where the views of orders are; the file may be deleted while no server runs."""
+    return data / "views.db"
+
+
+async def _open_views(data: Path) -> EmbeddedDatabase:
+    """The views' own database. A damaged file is put out of the way: it is made again from the events."""
+    path = views_path(data)
+    try:
+        return await EmbeddedDatabase(path, folder=None).open()
+    except Damaged:
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+        return await EmbeddedDatabase(path, folder=None).open()
 
 
 def prepare_folder(data: Path) -> None:
@@ -95,6 +121,14 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         auth = AuthService(database, clock, settings.auth)
         stack.callback(auth.close)
         policy = Policy(database, clock, auth.changes)
+        stores = StoreService(database, live, clock, auth.accounts)
+        orders = OrderService(database, clock, stores)
+        relay = Relay(database, log, clock)
+        views_db = await _open_views(data)
+        stack.push_async_callback(views_db.close)
+        order_live = OrderLive(settings.live, clock, views_db, live)
+        hub.listeners.append(order_live.positions)
+        orders.listeners.append(relay.wake)
         yield Services(
             settings=settings,
             clock=clock,
@@ -114,4 +148,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             fences=fences,
             quarantine=QuarantineStore(log, database, clock, settings.positions),
             rates=Rates(),
+            stores=stores,
+            sign_up=SignUp(auth, clock, settings.delivery),
+            orders=orders,
+            proofs=ProofStore(data / "proofs", database),
+            relay=relay,
+            dispatch=Dispatch(database, log, live, orders, clock, settings.dispatch),
+            views_db=views_db,
+            order_live=order_live,
+            order_views=OrderViews(log, views_db, clock, order_live, kept_events(database)),
         )

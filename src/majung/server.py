@@ -43,10 +43,18 @@ async def _start_work(services: Services) -> None:
     """Everything in the background; returns when the live view has been rebuilt."""
     supervisor = services.supervisor
     await services.fences.load()
+    await services.stores.load()
+    await services.dispatch.load()
     supervisor.start("positions", services.pipeline.run)
     supervisor.start("quarantine", services.quarantine.run)
     supervisor.start("hub", services.hub.run)
+    supervisor.start("outbox", services.relay.run)
+    supervisor.start("order-views", services.order_views.run)
+    supervisor.start("order-live", services.order_live.run)
     await services.pipeline.restored.wait()
+    await services.order_views.restored.wait()
+    supervisor.start("dispatch-events", services.dispatch.consume)
+    supervisor.start("dispatch", services.dispatch.run)
     supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
     supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
 
@@ -58,6 +66,8 @@ async def _housekeeping(services: Services) -> None:
     await services.history.drop_old(now_ms)
     await services.quarantine.drop_old()
     await services.fences.drop_old(now_ms)
+    await services.relay.drop_old(now_ms)
+    await services.dispatch.drop_old(now_ms)
 
 
 @contextlib.asynccontextmanager
@@ -87,6 +97,7 @@ async def running(
             log.info("draining")
         finally:
             services.hub.close()
+            services.order_live.close()
             await asyncio.gather(grpc.stop(drain_s), http.stop())
             await services.pipeline.stop(services.supervisor, drain_s)
             await services.supervisor.stop_all()

@@ -6,16 +6,24 @@ from dataclasses import dataclass
 from majung.auth.limits import RateLimiter
 from majung.auth.policy import Policy
 from majung.auth.service import AuthService
+from majung.auth.sign_up import SignUp
 from majung.clock import Clock
+from majung.dispatch.service import Dispatch
 from majung.live.hub import Hub
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
+from majung.orders.order_live import OrderLive
+from majung.orders.proofs import ProofStore
+from majung.orders.service import OrderService
+from majung.orders.views import OrderViews
+from majung.outbox.relay import Relay
 from majung.ports import Database, Fanout, History, LiveStore, Log
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
 from majung.positions.quarantine import QuarantineStore
 from majung.settings import Settings
+from majung.stores.service import StoreService
 from majung.tasks import Supervisor
 
 
@@ -41,4 +49,13 @@ class Services:
     fences: FenceService
     quarantine: QuarantineStore
     rates: Rates
+    stores: StoreService
+    sign_up: SignUp
+    orders: OrderService
+    proofs: ProofStore
+    relay: Relay
+    dispatch: Dispatch
+    views_db: Database
+    order_live: OrderLive
+    order_views: OrderViews
     streams: Callable[[], int] = lambda: 0

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 
 from majung.auth.model import Forbidden
-from majung.clock import Clock
 from majung.orders import store
 from majung.orders.change import check_part
 from majung.orders.model import Actor, ActorRef, Order, OrderState, Proof
@@ -42,10 +41,9 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ProofStore:
     """Keeps proofs under `folder`, one folder for each order."""
 
-    def __init__(self, folder: Path, database: Database, clock: Clock) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         self._folder = folder
         self._database = database
-        self._clock = clock
 
     async def add_photo(self, order_id: str, actor: ActorRef, body: bytes, by: str = "") -> Proof:
         """JPEG, PNG or WebP of at most 2 MiB. Raises ValueError, LookupError, Forbidden, PortError."""

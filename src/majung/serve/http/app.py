@@ -14,20 +14,42 @@ from majung.auth.model import Principal
 from majung.serve.http import (
     accounts,
     device_socket,
+    dispatch,
     fences,
     live,
     oauth,
     operations,
+    order_stream,
+    order_views,
+    orders,
     pages,
     phones,
     positions,
+    sign_up,
+    stores,
 )
 from majung.serve.http.auth import Connection, ask_who, provide_principal
 from majung.serve.http.openapi import describe
 from majung.serve.http.problems import respond
 from majung.services import Services
 
-_MODULES = (oauth, accounts, positions, fences, live, phones, device_socket, operations, pages)
+_MODULES = (
+    oauth,
+    accounts,
+    positions,
+    fences,
+    live,
+    phones,
+    device_socket,
+    operations,
+    pages,
+    sign_up,
+    stores,
+    orders,
+    order_views,
+    order_stream,
+    dispatch,
+)
 
 
 ROUTES = tuple(handler for module in _MODULES for handler in module.HANDLERS)

@@ -15,7 +15,7 @@ from majung.orders.wish import NewOrder, as_seen_by
 from majung.services import Services
 
 Id = Annotated[str, Parameter(min_length=1, max_length=128)]
-Version = Annotated[int | None, msgspec.Meta(ge=1)]
+Version = Annotated[int, msgspec.Meta(ge=1)] | None
 Minutes = Annotated[int, msgspec.Meta(ge=1, le=240)]
 Reason = Annotated[str, msgspec.Meta(max_length=500)]
 RiderId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

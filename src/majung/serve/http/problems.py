@@ -10,7 +10,12 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 
 from majung.auth.limits import RateLimited
 from majung.auth.model import AuthError, Forbidden
+from majung.dispatch.model import OfferOver
+from majung.orders.model import Order
+from majung.orders.service import OrderConflict, RiderTaken
 from majung.ports import Conflict, Damaged, Overloaded, PortError, StorageFull
+from majung.stores.pricing import ItemGone, OutOfArea, PriceChanged, StoreClosed, TooSmall
+from majung.stores.service import ChangedMeanwhile
 
 log = structlog.get_logger("majung.http")
 
@@ -18,18 +23,24 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person (`title`, `detail`)."""
+    """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person (`title`, `detail`).
+
+    `order`, of an order-conflict: the order as it is now.
+    """
 
     type: str
     title: str
     status: int
     detail: str = ""
+    order: Order | None = None
 
 
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (AuthError, 401, "unauthenticated", "Sign in first"),
     (Forbidden, 403, "forbidden", "Not allowed"),
     (RateLimited, 429, "rate-limited", "Too many requests"),
+    (OfferOver, 409, "offer-over", "The offer is over"),
+    (RiderTaken, 409, "rider-taken", "The rider has another order"),
     (Conflict, 409, "conflict", "Conflict"),
     (StorageFull, 507, "storage-full", "Storage is full"),
     (Overloaded, 503, "overloaded", "Busy; try again"),
@@ -38,6 +49,12 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (KeyError, 500, "internal", "Internal error"),  # a slip of ours, though it is a LookupError
     (IndexError, 500, "internal", "Internal error"),
     (LookupError, 404, "not-found", "Not found"),
+    (ChangedMeanwhile, 412, "changed-meanwhile", "Changed meanwhile"),
+    (StoreClosed, 409, "store-closed", "The store is closed"),
+    (ItemGone, 409, "item-gone", "Sold out, or no longer on the menu"),
+    (PriceChanged, 409, "price-changed", "The price has changed"),
+    (OutOfArea, 400, "out-of-area", "The store does not deliver there"),
+    (TooSmall, 400, "too-small", "Below the store's minimum"),
     (RecursionError, 400, "bad-request", "Bad request"),
     (ValueError, 400, "bad-request", "Bad request"),
 )
@@ -55,6 +72,8 @@ def describe(problem: Exception) -> Problem:
     """The problem details of an exception; what is not in the table is an internal error."""
     if isinstance(problem, HTTPException):
         return _of_http(problem)
+    if isinstance(problem, OrderConflict):
+        return Problem("order-conflict", "The order has moved on", 409, str(problem), problem.current)
     if isinstance(problem, PortError):
         log.warning("backend_refused", problem=str(problem))
     for kind, status, name, title in _TABLE:
