@@ -28,7 +28,7 @@ def test_every_process_makes_the_same() -> None:
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "4711",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path)),
         "PYTHONIOENCODING": "utf-8",
     }
     done = subprocess.run(
