@@ -7,7 +7,7 @@ pace.
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -47,6 +47,7 @@ class Hub:
         self.resyncs = 0
         self.closed_slow = 0
         self.bytes_pending = 0
+        self.listeners: list[Callable[[Sequence[LivePosition]], None]] = []  # each hears every position
         self._clock = clock
         self._live = live
         self._relay = Relay(fanout, self)
@@ -100,6 +101,8 @@ class Hub:
         for position, body in zip(positions, bodies, strict=True):
             self._watch.tell(self.recent.moved(position, body, now_s))
         self.recent.trim(now_s)
+        for listener in self.listeners:
+            listener(positions)
 
     def apply_gone(self, rider_ids: Iterable[str]) -> None:
         """Departures, from here or another server."""

@@ -147,8 +147,10 @@ class EmbeddedDatabase:
     as `PortError`s: `StorageFull`, `Damaged`, `Conflict` (a constraint), `Overloaded` (locked for 10 s).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: Path | None = migrations.FOLDER) -> None:
+        """`folder` holds the chain of migrations; None: whoever uses the file makes its tables itself."""
         self._path = path
+        self._folder = folder
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -160,7 +162,10 @@ class EmbeddedDatabase:
     async def open(self) -> Self:
         """Bring the tables up to date and start the threads. Raises `Damaged`, `StorageFull`, `PortError`."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(migrate, self._path)
+        if self._folder is None:
+            await asyncio.to_thread(make_private, self._path)
+        else:
+            await asyncio.to_thread(migrate, self._path, self._folder)
         try:
             connection = connect(self._path)
         except sqlite3.Error as error:

@@ -74,7 +74,7 @@ async def live_socket(socket: AnySocket, services: Services) -> None:
     try:
         viewer = await _open(socket, services, await authenticate(socket, services))
     except Exception as problem:
-        await _deny(socket, problem)
+        await deny(socket, problem)
         return
     try:
         await socket.accept()
@@ -122,7 +122,7 @@ class _Conversation:
                 name = message.subscribe.id
                 _subscribe(services, viewer, message.subscribe)
         except (ValueError, Forbidden, LookupError, RateLimited) as problem:
-            viewer.notice(_error(problem, name))
+            viewer.notice(error_body(problem, name))
 
     async def _write(self) -> None:
         send = self._socket.send
@@ -133,16 +133,17 @@ class _Conversation:
         except ViewerClosed as closed:
             await self._socket.close(closed.code, str(closed))
         except PortError as problem:
-            await send({"type": "websocket.send", "text": _error(problem).decode(), "bytes": None})
+            await send({"type": "websocket.send", "text": error_body(problem).decode(), "bytes": None})
             await self._socket.close(1013, "try again later")
 
 
-def _error(problem: Exception, name: str = "") -> bytes:
+def error_body(problem: Exception, name: str = "") -> bytes:
+    """The message that says it inside a stream; `name` is the subscription that it is about."""
     details = describe(problem)
     return messages.error(details.status, details.title, details.detail, details.type, name)
 
 
-async def _deny(socket: AnySocket, problem: Exception) -> None:
+async def deny(socket: AnySocket, problem: Exception) -> None:
     """Refuse the handshake with a real status and problem details (ASGI extension websocket.http.response)."""
     details = describe(problem)
     if details.status == 500:
@@ -181,7 +182,7 @@ async def live_events(
     The messages are those of the WebSocket, as `data:`; `id:` is `epoch:offset`, and a browser that comes
     back sends it as Last-Event-ID: then it gets what it missed, or `resync` and a snapshot.
     """
-    epoch, offset = _parse_event_id(last_event_id)
+    epoch, offset = parse_event_id(last_event_id)
     wishes: list[Subscribe] = []
     if rider:
         wishes.append(Subscribe("riders", riders=rider, epoch=epoch, offset=offset))
@@ -210,16 +211,17 @@ async def _sse(services: Services, viewer: Viewer) -> AsyncIterator[bytes]:
     try:
         while True:
             for frame in await viewer.take():
-                yield _sse_frame(frame.body, viewer.epoch, frame.offset)
+                yield sse_frame(frame.body, viewer.epoch, frame.offset)
     except ViewerClosed as closed:
-        yield _sse_frame(messages.error(503, "The stream is over", str(closed)), b"", 0)
+        yield sse_frame(messages.error(503, "The stream is over", str(closed)), b"", 0)
     except PortError as problem:
-        yield _sse_frame(_error(problem), b"", 0)
+        yield sse_frame(error_body(problem), b"", 0)
     finally:
         services.hub.leave(viewer)
 
 
-def _sse_frame(body: bytes, epoch: bytes, offset: int) -> bytes:
+def sse_frame(body: bytes, epoch: bytes, offset: int) -> bytes:
+    """One message as server-sent event; without a body, a sign of life."""
     if not body:
         return b": alive\n\n"
     if offset:
@@ -227,7 +229,7 @@ def _sse_frame(body: bytes, epoch: bytes, offset: int) -> bytes:
     return b"data: %b\n\n" % body
 
 
-def _parse_event_id(text: str | None) -> tuple[str, int]:
+def parse_event_id(text: str | None) -> tuple[str, int]:
     """Anything that is not ours is answered with resync and a snapshot."""
     if not text:
         return "", 0
