@@ -14,7 +14,7 @@ ADMIN = ActorRef(Actor.ADMIN, "admin:admin")
 ACTORS = (CUSTOMER, STORE, RIDER, DISPATCH, ADMIN)
 
 HOME = Address(37.5, 127.03, "서울 강남구 테헤란로 1", "101동 202호")
-WISH = NewOrder("st-1", (WishedLine("noodles", 9000, 2),), HOME, "문 앞에 두세요")
+WISH = NewOrder("st-1", (WishedLine("noodles", price_krw=9000, quantity=2),), HOME, "문 앞에 두세요")
 
 ARGS = {
     Command.ACCEPT: CommandArgs(cooking_minutes=15),
@@ -59,7 +59,8 @@ class OpenStore:
             updated_at_ms=0,
         )
         lines = tuple(
-            Line(line.item_id, line.item_id, line.quantity, line.price_krw, line.options) for line in wished
+            Line(line.item_id, line.item_id, line.quantity, line.price_krw or 9000, line.options)
+            for line in wished
         )
         total = sum(line.price_krw * line.quantity for line in lines)
         return Priced(store, lines, total, 0, total)

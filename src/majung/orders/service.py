@@ -26,6 +26,7 @@ from majung.orders.table import NotNow
 from majung.orders.wish import NewOrder, PriceList, as_seen_by, check, digest
 from majung.ports import Database, Transaction
 from majung.stores.model import Priced
+from majung.stores.pricing import PriceChanged
 
 MAX_WRONG_CODES = 5
 Hook = Callable[[Transaction, OrderEvent], None]
@@ -80,7 +81,7 @@ class OrderService:
         now_ms = self._clock.now_ms()
         priced = await self._stores.price(wish.store_id, wish.lines, wish.address, now_ms)
         if wish.total_krw is not None and wish.total_krw != priced.total_krw:
-            raise ValueError(f"total_krw: the price is {priced.total_krw} now, not {wish.total_krw}")
+            raise PriceChanged(f"total_krw: the price is {priced.total_krw} now, not {wish.total_krw}")
         order = _new_order(wish, customer, priced, now_ms)
         event = OrderEvent(
             f"{order.order_id}:1", order.order_id, 1, "", Actor.CUSTOMER, by or customer, now_ms, order
