@@ -44,19 +44,26 @@ def register(app: typer.Typer) -> None:
     "add",
     epilog="Examples:\n\n  majung user add mina --role operator\n\n"
     "  majung user add fleet --role gateway --data ./d     [dim]# prints an API token too[/]\n\n"
-    "  pass show majung | majung user add kim --role viewer --password-stdin",
+    "  pass show majung | majung user add kim --role viewer --password-stdin\n\n"
+    "  majung user add minsu --role rider --rider-id rider-7",
 )
 def add_user(
     name: Name,
     role: Annotated[str, typer.Option("--role", help=f"One of: {_ROLES}.")],
     data: Data = _DATA,
     password_stdin: FromStdin = False,
+    rider_id: Annotated[
+        str, typer.Option("--rider-id", help="For a rider: which one; without, its name is its id.")
+    ] = "",
+    store_id: Annotated[str, typer.Option("--store-id", help="For a store: the one that it runs.")] = "",
 ) -> None:
     """Add an account. Prints its name, role, password, and for programs an API token: only this once."""
     if role not in [known for known in Role if known is not Role.DEVICE]:
         raise typer.BadParameter(f"{role!r} is none of: {_ROLES}", param_hint="--role")
     password = _password(password_stdin)
-    _print(_on_accounts(data, lambda accounts: accounts.add_user(name, Role(role), password)))
+    _print(
+        _on_accounts(data, lambda accounts: accounts.add_user(name, Role(role), password, rider_id, store_id))
+    )
 
 
 @users.command("list", epilog="Example:\n\n  majung user list --data ./d")

@@ -200,6 +200,58 @@ class AuthSettings(_Section):
     issuer: str = Field("majung", description="`iss` of the tokens.")
 
 
+def _joined(given: object) -> object:
+    return ",".join(str(part) for part in given) if isinstance(given, (list, tuple)) else given
+
+
+class DeliverySettings(_Section):
+    """Customers, stores and riders."""
+
+    open_sign_up: Annotated[str, BeforeValidator(_joined)] = Field(
+        "customer",
+        pattern=r"^\s*((customer|rider|store)\s*(,\s*(customer|rider|store)\s*)*)?$",
+        description="Roles that anybody may sign up for, of customer, rider and store; with commas.",
+    )
+    sign_up_per_minute: float = Field(
+        20.0, gt=0, description="New accounts a minute from one address; as many at once."
+    )
+
+    @property
+    def sign_up_roles(self) -> frozenset[str]:
+        """The roles of `open_sign_up`."""
+        return frozenset(role.strip() for role in self.open_sign_up.split(",") if role.strip())
+
+
+class DispatchSettings(_Section):
+    """Which rider is asked to carry which order."""
+
+    offer_for: Duration = Field(
+        timedelta(seconds=15), description="How long a rider has to accept an offer; then the next is asked."
+    )
+    offer_ahead: Duration | None = Field(
+        None, description="Offer an order so long before it is cooked; unset: at once when accepted."
+    )
+    radius_m: float = Field(1_500.0, gt=0, description="Riders are looked for so far round the store first.")
+    max_radius_m: float = Field(6_000.0, gt=0, description="It doubles with each try, up to this.")
+    retry_at_most: Duration = Field(
+        timedelta(seconds=2), description="The pause between tries for an order grows up to this."
+    )
+    ask_again_after: Duration = Field(
+        timedelta(seconds=60), description="A rider who did not answer is asked again for it after this."
+    )
+    base_fee_krw: int = Field(3_000, ge=0, description="What a rider earns with an order, at least.")
+    per_km_krw: int = Field(800, ge=0, description="And for each km from the store to the customer.")
+    way_factor: float = Field(
+        1.4, ge=1, description="A way is taken as the straight line times this, without routes."
+    )
+    batch: bool = Field(
+        False, description="Assign all orders that wait at once, shortest ways in total; needs scipy."
+    )
+    keep_for: Duration = Field(
+        timedelta(hours=24), description="How long answered offers and ended orders are kept by dispatch."
+    )
+
+
 class MapSettings(_Section):
     """The map page."""
 
@@ -233,6 +285,8 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     auth: AuthSettings = AuthSettings()
     map: MapSettings = MapSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    dispatch: DispatchSettings = DispatchSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -37,24 +37,42 @@ class Accounts:
 
     # ---------------------------------------------------------------------------------------- users
 
-    async def add_user(self, name: str, role: Role, password: str | None = None) -> NewUser:
+    async def add_user(
+        self,
+        name: str,
+        role: Role,
+        password: str | None = None,
+        rider_id: str = "",
+        store_id: str = "",
+        again: bool = True,
+    ) -> NewUser:
         """A new account; a password is made when none is given, and an API token for programs' roles.
 
-        A name that was revoked may be given again. Raises ValueError (name, role, password), Conflict
-        (the name is taken), PortError.
+        A rider's account is the rider `rider_id` (default: its name), a store's runs `store_id`. A name
+        that was revoked may be given `again`. Raises ValueError (name, role, password, ids), Conflict (the
+        name is taken), PortError.
         """
         _check_name(name)
         if role is Role.DEVICE:
             raise ValueError("devices are no users: add a device instead")
+        _check_ids(role, rider_id, store_id)
+        rider_id = (rider_id or name) if role is Role.RIDER else ""
         password = password if password is not None else new_password()
         hashed = await self._passwords.hash(password)
         token_id, secret = new_id(), new_secret()
         now_ms = self._clock.now_ms()
 
         def work(transaction: Transaction) -> None:
-            account = {"name": name, "role": role.value, "password_hash": hashed, "now_ms": now_ms}
+            account = {
+                "name": name,
+                "role": role.value,
+                "password_hash": hashed,
+                "now_ms": now_ms,
+                "rider_id": rider_id,
+                "store_id": store_id,
+            }
             rows = transaction.execute(store.SELECT_ACCOUNT, {"name": name})
-            if rows and rows[0][3] is None:
+            if rows and (rows[0][3] is None or not again):
                 raise AccountConflict(f"there is a user {name!r} already")
             transaction.execute(store.REVIVE_ACCOUNT if rows else store.INSERT_ACCOUNT, account)
             if role in WITH_API_TOKEN:
@@ -68,12 +86,28 @@ class Accounts:
 
         await self._database.write(work)
         api_token = f"{API_PREFIX}{token_id}_{secret}" if role in WITH_API_TOKEN else ""
-        return NewUser(name, role, password, api_token)
+        return NewUser(name, role, password, api_token, rider_id, store_id)
+
+    def give_store(self, transaction: Transaction, name: str, store_id: str) -> None:
+        """Make a store the one that this account runs; call `rights_changed` when it is committed.
+
+        Raises LookupError (no such account), ValueError (not a store's), Conflict (it has one).
+        """
+        if _role_of(transaction, name) is not Role.STORE:
+            raise ValueError(f"{name!r} is not the account of a store")
+        if transaction.execute(store.SELECT_ACCOUNT, {"name": name})[0][5]:
+            raise AccountConflict(f"{name!r} has a store already")
+        transaction.execute(store.GIVE_STORE, {"name": name, "store_id": store_id})
+        transaction.execute(store.RAISE_VERSION)
+
+    def rights_changed(self) -> None:
+        """What is remembered of callers on this server is looked up anew."""
+        self._changes.expire()
 
     async def list_users(self, after: str = "", limit: int = PAGE) -> list[Account]:
         """Accounts by name, revoked ones too; `after` is the last name of the page before."""
         rows = await self._database.read(store.SELECT_ACCOUNTS, {"after": after, "limit": limit})
-        return [Account(name, Role(role), created, revoked) for name, role, created, revoked in rows]
+        return [Account(row[0], Role(row[1]), *row[2:]) for row in rows]
 
     async def set_password(self, name: str, password: str | None = None) -> NewUser:
         """Change (or make) a password; everything signed in with the old one ends.
@@ -220,6 +254,14 @@ class Accounts:
 def _check_name(name: str) -> None:
     if not is_good_id(name) or ":" in name:
         raise ValueError(f"a user name has 1 to {MAX_ID_CHARS} printable characters without / and :")
+
+
+def _check_ids(role: Role, rider_id: str, store_id: str) -> None:
+    for what, given, whose in (("rider_id", rider_id, Role.RIDER), ("store_id", store_id, Role.STORE)):
+        if given and role is not whose:
+            raise ValueError(f"a {what} is for the role {whose}")
+        if given and not is_good_id(given):
+            raise ValueError(f"a {what} has 1 to {MAX_ID_CHARS} printable characters without /")
 
 
 def _role_of(transaction: Transaction, name: str) -> Role:

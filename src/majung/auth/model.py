@@ -64,6 +64,8 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     role: Role
     created_at_ms: int
     revoked_at_ms: int | None = None
+    rider_id: str = ""
+    store_id: str = ""
 
 
 class Device(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,6 +93,8 @@ class NewUser(msgspec.Struct, frozen=True, omit_defaults=True):
     role: Role
     password: str
     token: str = ""
+    rider_id: str = ""
+    store_id: str = ""
 
 
 class NewDevice(msgspec.Struct, frozen=True):

@@ -63,9 +63,9 @@ class Resolver:
         if parts is None or parts.prefix != API_PREFIX:
             return None
         rows = await self._database.read(store.SELECT_API_TOKEN, {"token_id": parts.id})
-        secret_sha256, name, role, generation = rows[0] if rows else (_DECOY, "", "", 0)
+        secret_sha256, name, role, generation, *ids = rows[0] if rows else (_DECOY, "", "", 0)
         right = matches(parts.secret, secret_sha256)
-        return Known(name, Role(role), generation) if rows and right else None
+        return Known(name, Role(role), generation, *ids) if rows and right else None
 
     async def _access_token(self, token: str) -> Principal:
         claims = await self._tokens.verify(token)
@@ -79,7 +79,7 @@ class Resolver:
         rows = await self._database.read(store.SELECT_ACCOUNT, {"name": id_})
         if not rows or rows[0][3] is not None or rows[0][1] != claims.gen:
             raise AuthError(_NO)
-        return Known(id_, Role(rows[0][0]), claims.gen).principal(expires_at_ms)
+        return Known(id_, Role(rows[0][0]), claims.gen, *rows[0][4:6]).principal(expires_at_ms)
 
     async def _device_row(self, device_id: str) -> tuple[str, str] | None:
         if len(device_id) > 64 or not device_id.isalnum():

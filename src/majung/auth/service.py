@@ -157,9 +157,11 @@ class AuthService:
 
     # ----------------------------------------------------------------------------------- accounts
 
-    async def add_user(self, name: str, role: Role, password: str | None = None) -> NewUser:
+    async def add_user(
+        self, name: str, role: Role, password: str | None = None, rider_id: str = "", store_id: str = ""
+    ) -> NewUser:
         """See `Accounts.add_user`."""
-        return await self.accounts.add_user(name, role, password)
+        return await self.accounts.add_user(name, role, password, rider_id, store_id)
 
     async def add_device(self, rider_id: str, name: str = "") -> NewDevice:
         """See `Accounts.add_device`."""

@@ -61,8 +61,8 @@ class SignIn:
         rows = await self._database.read(store.SELECT_ACCOUNT, {"name": _storable(name)})
         if not rows or rows[0][3] is not None:
             return None, None
-        role, generation, stored, _ = rows[0]
-        return Known(name, Role(role), generation), str(stored)
+        role, generation, stored, _, rider_id, store_id = rows[0]
+        return Known(name, Role(role), generation, rider_id, store_id), str(stored)
 
     async def _rehash(self, name: str, was: str, password: str) -> None:
         fresh = await self._passwords.hash(password)

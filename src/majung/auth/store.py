@@ -11,21 +11,24 @@ RAISE_VERSION = "UPDATE auth_change SET version = version + 1 WHERE id = 1"
 
 # ----------------------------------------------------------------------------------------- accounts
 
-# :name :role :password_hash :now_ms
+# :name :role :password_hash :now_ms :rider_id :store_id
 INSERT_ACCOUNT = """
-INSERT INTO account (name, role, password_hash, created_at_ms)
-VALUES (:name, :role, :password_hash, :now_ms)
+INSERT INTO account (name, role, password_hash, created_at_ms, rider_id, store_id)
+VALUES (:name, :role, :password_hash, :now_ms, :rider_id, :store_id)
 """
 # A name that was revoked may be given again; its old tokens stay dead, because the generation goes up.
 REVIVE_ACCOUNT = """
 UPDATE account SET role = :role, password_hash = :password_hash, created_at_ms = :now_ms,
-    revoked_at_ms = NULL, generation = generation + 1
+    revoked_at_ms = NULL, generation = generation + 1, rider_id = :rider_id, store_id = :store_id
 WHERE name = :name
 """
-SELECT_ACCOUNT = "SELECT role, generation, password_hash, revoked_at_ms FROM account WHERE name = :name"
+SELECT_ACCOUNT = """
+SELECT role, generation, password_hash, revoked_at_ms, rider_id, store_id FROM account WHERE name = :name
+"""
+GIVE_STORE = "UPDATE account SET store_id = :store_id WHERE name = :name"
 # :after :limit
 SELECT_ACCOUNTS = """
-SELECT name, role, created_at_ms, revoked_at_ms FROM account
+SELECT name, role, created_at_ms, revoked_at_ms, rider_id, store_id FROM account
 WHERE name > :after ORDER BY name LIMIT :limit
 """
 COUNT_ADMINS = "SELECT COUNT(*) FROM account WHERE role = 'admin'"
@@ -51,7 +54,7 @@ INSERT INTO api_token (token_id, account_name, secret_sha256, created_at_ms)
 VALUES (:token_id, :name, :secret_sha256, :now_ms)
 """
 SELECT_API_TOKEN = """
-SELECT t.secret_sha256, t.account_name, a.role, a.generation
+SELECT t.secret_sha256, t.account_name, a.role, a.generation, a.rider_id, a.store_id
 FROM api_token t JOIN account a ON a.name = t.account_name
 WHERE t.token_id = :token_id AND t.revoked_at_ms IS NULL AND a.revoked_at_ms IS NULL
 """

@@ -26,11 +26,16 @@ Limit = Annotated[int, Parameter(ge=1, le=PAGE)]
 
 
 class AddUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new account. Without a password, one is made."""
+    """A new account. Without a password, one is made.
+
+    `rider_id` is for the role rider (default: the name), `store_id` for the role store.
+    """
 
     name: str
     role: Role
     password: str | None = None
+    rider_id: str = ""
+    store_id: str = ""
 
 
 class SetPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +99,7 @@ async def list_users(
 async def add_user(data: AddUser, services: Services, principal: Principal) -> Response[NewUser]:
     """The answer holds the password (and for gateways and operators an API token), this once."""
     services.policy.allow(principal, Action.MANAGE_ACCOUNTS)
-    added = await services.auth.accounts.add_user(data.name, data.role, data.password)
+    added = await services.auth.add_user(data.name, data.role, data.password, data.rider_id, data.store_id)
     return Response(added, headers=_NO_STORE)
 
 

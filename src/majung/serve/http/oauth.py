@@ -45,6 +45,7 @@ class Me(msgspec.Struct, frozen=True, omit_defaults=True):
     rider_id: str = ""
     expires_at_ms: int | None = None
     riders: list[str] | None = None
+    store_id: str = ""
 
 
 @dataclass
@@ -109,6 +110,7 @@ async def me(services: Services, principal: Principal) -> Me:
         principal.rider_id,
         principal.expires_at_ms,
         None if riders is None else sorted(riders),
+        principal.store_id,
     )
 
 
