@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from majung.auth.model import Forbidden, Principal
 from majung.auth.policy import Action
@@ -21,6 +21,8 @@ Text = Annotated[str | None, Parameter(max_length=100, description="Anything in 
 Version = Annotated[
     int, Parameter(ge=0, le=2**31, description="Waits up to 2 s until this version can be read.")
 ]
+InState = Annotated[OrderState | None, QueryParameter(name="state", description="In this state.")]
+OnlyOpen = Annotated[bool | None, QueryParameter(description="true: not ended; false: ended.")]
 Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT)]
 Minutes = Annotated[
     float | None, Parameter(ge=0, le=1e6, description="Open, and unchanged for this many minutes.")
@@ -77,8 +79,8 @@ async def get_order(
 async def list_orders(
     services: Services,
     principal: Principal,
-    state: OrderState | None = None,
-    open: bool | None = None,
+    in_state: InState = None,
+    open: OnlyOpen = None,
     store_id: OptionalId = None,
     customer: OptionalId = None,
     rider_id: OptionalId = None,
@@ -92,7 +94,7 @@ async def list_orders(
     `q` looks through the newest 50,000 orders.
     """
     scope = scope_of(principal)
-    wish = Search(state, open, store_id, customer, rider_id, q, stuck_minutes, before)
+    wish = Search(in_state, open, store_id, customer, rider_id, q, stuck_minutes, before)
     orders = await services.order_views.page(scope, wish, limit)
     return OrdersPage(orders, orders[-1].order_id if len(orders) == limit else None)
 
