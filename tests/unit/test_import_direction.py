@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent.parent / "src" / "majung"
 
-DOMAINS = ("positions", "live", "auth", "observe", "stores", "orders", "outbox")
+DOMAINS = ("positions", "live", "auth", "observe", "stores", "orders", "outbox", "dispatch")
 ENTRY_POINTS = ("cli", "cli_accounts", "cli_simulate", "demo", "doctor", "server", "__main__")
 IO_MODULES = {
     "asyncio",

@@ -1,0 +1,552 @@
+"""Dispatch with real tables, real orders and a real live store; time goes by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from majung.backends.embedded.database import EmbeddedDatabase
+from majung.backends.embedded.livestore import EmbeddedLiveStore
+from majung.backends.embedded.log import EmbeddedLog
+from majung.clock import ManualClock
+from majung.dispatch.model import Offer, OfferOver, OfferStatus
+from majung.dispatch.service import Dispatch
+from majung.orders.model import Actor, ActorRef, Command, CommandArgs, Order, OrderState, Proof
+from majung.orders.service import OrderConflict, OrderService, RiderTaken
+from majung.orders.store import decode_event
+from majung.outbox.relay import Relay
+from majung.positions.geodesy import destination
+from majung.positions.model import LivePosition
+from majung.settings import CellSettings, DispatchSettings, LogSettings
+from tests.orders_kit import ADMIN, CUSTOMER, STORE, WISH, OpenStore
+
+C = Command
+EVENTS = "SELECT order_id, version, payload FROM order_event ORDER BY order_id, version"
+HOLDS = "SELECT rider_id, order_id FROM dispatch_offer WHERE status IN ('open', 'accepted')"
+
+
+class City:
+    """One store, some riders, and dispatch that can die and come back."""
+
+    def __init__(
+        self, database: EmbeddedDatabase, live: EmbeddedLiveStore, log: EmbeddedLog, clock: ManualClock
+    ) -> None:
+        self.database, self.live, self.log, self.clock = database, live, log, clock
+        self.orders = OrderService(database, clock, OpenStore())
+        self.settings = DispatchSettings()  # type: ignore[call-arg]
+        self.dispatch = self.new_dispatch()
+        self._seen: set[tuple[str, int]] = set()
+
+    def new_dispatch(self) -> Dispatch:
+        return Dispatch(self.database, self.log, self.live, self.orders, self.clock, self.settings)
+
+    async def restart(self) -> None:
+        """Everything in memory is gone; events since the beginning come again."""
+        self.dispatch = self.new_dispatch()
+        await self.dispatch.load()
+
+    async def rider(self, name: str, away_m: float, on: bool = True) -> None:
+        """On the map, so far north of the store."""
+        order = await self.orders.get_for_write(await self._sample())
+        place = destination(order.store_latitude, order.store_longitude, 0.0, away_m)
+        now_ms = self.clock.now_ms()
+        await self.live.put([LivePosition(name, *place, now_ms, now_ms)])
+        if on:
+            await self.dispatch.set_duty(name, True)
+
+    async def _sample(self) -> str:
+        if not hasattr(self, "_sample_id"):
+            self._sample_id = (await self.orders.place(WISH, CUSTOMER.id)).order_id
+        return self._sample_id
+
+    async def order(self, minutes: int = 10) -> Order:
+        order = await self.orders.place(WISH, CUSTOMER.id)
+        args = CommandArgs(cooking_minutes=minutes)
+        return await self.orders.command(order.order_id, C.ACCEPT, STORE, args)
+
+    async def pump(self, again: bool = False) -> None:
+        """Hand over what happened since (or everything again), as the log does."""
+        rows = await self.database.read(EVENTS)
+        fresh = [row for row in rows if again or (row[0], row[1]) not in self._seen]
+        self._seen |= {(row[0], row[1]) for row in fresh}
+        await self.dispatch.observe([decode_event(row[2]) for row in fresh])
+
+    async def turn(self) -> None:
+        await self.pump()
+        await self.dispatch.step()
+
+    def offer(self, rider_id: str) -> Offer | None:
+        held = self.dispatch._board.by_rider.get(rider_id)
+        return held if held is not None and held.status is OfferStatus.OPEN else None
+
+    def offered(self, rider_id: str) -> Offer:
+        offer = self.offer(rider_id)
+        assert offer is not None
+        return offer
+
+    async def now(self, order: Order) -> Order:
+        return await self.orders.get_for_write(order.order_id)
+
+    async def finish(self, order: Order, rider_id: str) -> None:
+        rider = ActorRef(Actor.RIDER, rider_id)
+        if (await self.now(order)).state is OrderState.COOKING:
+            await self.orders.command(order.order_id, C.READY, STORE)
+        await self.orders.command(order.order_id, C.PICK_UP, rider)
+        await self.orders.command(order.order_id, C.DEPART, rider)
+        proof = CommandArgs(proof=Proof("photo", "p1"))
+        await self.orders.command(order.order_id, C.DELIVER, rider, proof)
+
+
+@pytest.fixture
+async def city(tmp_path: Path) -> AsyncIterator[City]:
+    clock = ManualClock()
+    database = await EmbeddedDatabase(tmp_path / "majung.db").open()
+    live = await EmbeddedLiveStore.open(tmp_path, CellSettings.model_validate({}), clock)
+    log = await EmbeddedLog.open(tmp_path / "log", LogSettings.model_validate({}), clock)
+    yield City(database, live, log, clock)
+    await log.close()
+    await live.close()
+    await database.close()
+
+
+# ------------------------------------------------------------------------------------------ one order
+
+
+async def test_the_nearest_free_rider_is_asked_and_accepting_makes_the_order_theirs(city: City) -> None:
+    await city.rider("far", 900)
+    await city.rider("near", 300)
+    await city.rider("nearest-but-off", 10, on=False)
+    order = await city.order()
+    await city.turn()
+    offer = city.offered("near")
+    assert city.offer("far") is None and city.offer("nearest-but-off") is None
+    assert offer.store_distance_m == pytest.approx(300, abs=1)
+    assert offer.expires_at_ms - offer.offered_at_ms == 15_000
+    view = city.dispatch.standing("near").offer
+    assert view is not None and view.store_name == order.store_name and view.address == order.address.text
+    assert offer.earning_krw == pytest.approx(3_000 + 0.8 * offer.way_m, abs=5)
+
+    await city.dispatch.accept(offer.offer_id, "near")
+    assert (await city.now(order)).rider_id == "near"
+    assert city.dispatch.standing("near").order_id == order.order_id
+    await city.turn()
+    assert city.dispatch.overview().unassigned == 0
+
+
+async def test_accepting_twice_and_at_once_is_accepting_once(city: City) -> None:
+    await city.rider("r", 100)
+    order = await city.order()
+    await city.turn()
+    offer_id = city.offered("r").offer_id
+    await asyncio.gather(*(city.dispatch.accept(offer_id, "r") for _ in range(5)))
+    await city.turn()
+    assert (await city.dispatch.accept(offer_id, "r")).status is OfferStatus.ACCEPTED
+    events = await city.orders.history(order.order_id)
+    assert [event.command for event in events].count(C.ASSIGN) == 1
+
+
+async def test_after_fifteen_seconds_it_is_too_late_and_the_next_is_asked(city: City) -> None:
+    await city.rider("a", 100)
+    await city.rider("b", 200)
+    order = await city.order()
+    await city.turn()
+    offer = city.offered("a")
+    city.clock.advance(14.999)
+    await city.turn()
+    assert city.offer("a") == offer
+    city.clock.advance(0.001)
+    with pytest.raises(OfferOver, match="over"):  # before anybody has looked at the clock
+        await city.dispatch.accept(offer.offer_id, "a")
+    assert city.dispatch.standing("a").offer is None
+    await city.turn()
+    assert city.offer("a") is None
+    with pytest.raises(OfferOver):
+        await city.dispatch.accept(offer.offer_id, "a")
+    await city.dispatch.accept(city.offered("b").offer_id, "b")
+    assert (await city.now(order)).rider_id == "b"
+
+
+async def test_two_declines_then_the_third_accepts_and_nobody_is_asked_twice(city: City) -> None:
+    for name, away_m in (("a", 100), ("b", 200), ("c", 300)):
+        await city.rider(name, away_m)
+    order = await city.order()
+    await city.turn()
+    for name in ("a", "b"):
+        offer_id = city.offered(name).offer_id
+        await city.dispatch.decline(offer_id, name)
+        await city.dispatch.decline(offer_id, name)
+        with pytest.raises(OfferOver, match="declined"):
+            await city.dispatch.accept(offer_id, name)
+        await city.turn()
+        assert city.offer(name) is None
+    await city.dispatch.accept(city.offered("c").offer_id, "c")
+    with pytest.raises(OfferOver, match="accepted"):
+        await city.dispatch.decline(city.dispatch._board.by_rider["c"].offer_id, "c")
+    assert (await city.now(order)).rider_id == "c"
+
+
+async def test_another_riders_offer_cannot_be_answered(city: City) -> None:
+    await city.rider("a", 100)
+    await city.order()
+    await city.turn()
+    offer_id = city.offered("a").offer_id
+    for answer in (city.dispatch.accept, city.dispatch.decline):
+        with pytest.raises(LookupError):
+            await answer(offer_id, "b")
+        with pytest.raises(LookupError):
+            await answer("off-0", "a")
+
+
+async def test_without_a_rider_it_is_retried_wider_and_seen_and_taken_when_one_comes(city: City) -> None:
+    order = await city.order()
+    await city.turn()
+    seen = city.dispatch.overview()
+    assert seen.unassigned == 1 and seen.orders[0].order_id == order.order_id
+    assert seen.orders[0].since_ms == order.accepted_at_ms
+    radii = set()
+    for _ in range(8):
+        city.clock.advance(2)
+        await city.turn()
+        radii.add(city.dispatch.overview().orders[0].radius_m)
+    assert max(radii) == 6_000
+    await city.rider("outside", 6_500)
+    city.clock.advance(2)
+    await city.turn()
+    assert city.offer("outside") is None
+    await city.rider("r", 5_500)
+    await city.turn()  # at once, not after the pause
+    assert city.dispatch.overview().orders[0].offered_to == "r"
+    await city.dispatch.accept(city.offered("r").offer_id, "r")
+    assert city.dispatch.overview().unassigned == 0
+
+
+async def test_many_busy_riders_nearby_do_not_hide_the_free_one(city: City) -> None:
+    for number in range(60):
+        await city.rider(f"off-{number}", 10 + number, on=False)
+    for number in range(40):
+        await city.rider(f"far-{number}", 5_000 + number)
+    await city.rider("free", 800)
+    await city.order()
+    await city.turn()
+    assert city.offer("free") is not None
+
+
+async def test_off_duty_declines_the_offer_and_brings_no_more(city: City) -> None:
+    await city.rider("a", 100)
+    await city.rider("b", 200)
+    await city.order()
+    await city.turn()
+    await city.dispatch.set_duty("a", False)
+    await city.turn()
+    assert city.offer("a") is None and city.offer("b") is not None
+    assert not city.dispatch.standing("a").on
+
+
+async def test_a_cancelled_order_withdraws_its_offer_and_frees_its_rider(city: City) -> None:
+    await city.rider("r", 100)
+    first = await city.order()
+    await city.turn()
+    offer = city.offered("r")
+    await city.orders.command(first.order_id, C.CANCEL, STORE, CommandArgs(reason="sold out"))
+    # Accepting between the commit and its event: told, and free again.
+    with pytest.raises(OfferOver):
+        await city.dispatch.accept(offer.offer_id, "r")
+    await city.turn()
+    assert city.dispatch.standing("r").offer is None
+    second = await city.order()
+    await city.turn()
+    await city.dispatch.accept(city.offered("r").offer_id, "r")
+    await city.turn()
+    await city.orders.command(second.order_id, C.CANCEL, STORE, CommandArgs(reason="fire"))
+    await city.turn()
+    assert city.dispatch.standing("r").order_id == ""
+    await city.order()
+    await city.turn()
+    assert city.offer("r") is not None
+
+
+async def test_a_delivered_order_frees_its_rider_for_the_one_that_waits(city: City) -> None:
+    await city.rider("r", 100)
+    first = await city.order()
+    await city.turn()
+    await city.dispatch.accept(city.offered("r").offer_id, "r")
+    second = await city.order()
+    await city.turn()
+    assert city.offer("r") is None
+    await city.finish(first, "r")
+    await city.turn()
+    assert city.offered("r").order_id == second.order_id
+
+
+async def test_an_administrator_gives_the_order_to_another_and_it_has_exactly_one(city: City) -> None:
+    for name, away_m in (("a", 100), ("b", 200)):
+        await city.rider(name, away_m)
+    order = await city.order()
+    await city.turn()
+    await city.dispatch.accept(city.offered("a").offer_id, "a")
+    other = await city.order()
+    await city.turn()
+    offer = city.offered("b")
+    await city.orders.command(order.order_id, C.ASSIGN, ADMIN, CommandArgs(rider_id="b"))
+    with pytest.raises(OfferOver):  # before dispatch has heard of it
+        await city.dispatch.accept(offer.offer_id, "b")
+    await city.turn()
+    assert city.dispatch.standing("b").order_id == order.order_id
+    assert city.dispatch.standing("a").order_id == ""
+    assert city.offered("a").order_id == other.order_id
+    with pytest.raises(Exception, match="not one of this rider"):
+        await city.orders.command(order.order_id, C.UNASSIGN, ActorRef(Actor.RIDER, "a"))
+
+
+async def test_a_rider_who_gives_the_order_back_is_not_asked_again(city: City) -> None:
+    for name, away_m in (("a", 100), ("b", 200)):
+        await city.rider(name, away_m)
+    order = await city.order()
+    await city.turn()
+    await city.dispatch.accept(city.offered("a").offer_id, "a")
+    await city.turn()
+    city.clock.advance(60)
+    await city.orders.command(order.order_id, C.UNASSIGN, ActorRef(Actor.RIDER, "a"))
+    await city.turn()
+    assert city.offer("a") is None
+    assert city.offered("b").order_id == order.order_id
+    assert city.dispatch.overview().orders[0].since_ms == (await city.now(order)).changed_at_ms
+
+
+async def test_offered_ahead_of_ready_only_then(city: City) -> None:
+    city.settings = DispatchSettings(offer_ahead="5m")  # type: ignore[call-arg, arg-type]
+    city.dispatch = city.new_dispatch()
+    await city.rider("r", 100)
+    order = await city.order(minutes=20)
+    await city.turn()
+    assert city.offer("r") is None and city.dispatch.overview().unassigned == 0
+    city.clock.advance(14 * 60)
+    await city.turn()
+    assert city.offer("r") is None
+    await city.orders.command(order.order_id, C.READY, STORE)
+    await city.turn()
+    assert city.offer("r") is not None
+
+
+async def test_who_does_not_answer_is_asked_again_later(city: City) -> None:
+    await city.rider("r", 100)
+    await city.order()
+    await city.turn()
+    city.clock.advance(15)
+    await city.turn()
+    assert city.offer("r") is None
+    city.clock.advance(59)
+    await city.turn()
+    assert city.offer("r") is None
+    city.clock.advance(3)
+    await city.turn()
+    assert city.offer("r") is not None
+
+
+# -------------------------------------------------------------------------------------------- crashes
+
+
+async def test_after_a_restart_offers_end_by_the_clock(city: City) -> None:
+    await city.rider("a", 100)
+    await city.rider("b", 200)
+    await city.order()
+    await city.turn()
+    offer = city.offered("a")
+    city.clock.advance(5)
+    await city.restart()
+    assert city.offer("a") == offer and city.dispatch.standing("a").on
+    await city.turn()
+    assert city.offer("b") is None
+    city.clock.advance(10)
+    await city.restart()
+    await city.turn()
+    assert city.offer("a") is None and city.offer("b") is not None
+    await city.restart()  # who has refused is known
+    await city.dispatch.decline(city.offered("b").offer_id, "b")
+    await city.turn()
+    assert city.offer("a") is None
+
+
+async def test_a_crash_between_acceptance_and_assignment_loses_neither(city: City) -> None:
+    await city.rider("r", 100)
+    for assigned in (False, True):
+        order = await city.order()
+        await city.turn()
+        offer = city.offered("r")
+        accept = "UPDATE dispatch_offer SET status = 'accepted' WHERE offer_id = ?"
+        await city.database.write(lambda tx, id_=offer.offer_id: tx.execute(accept, (id_,)))  # type: ignore[misc]
+        if assigned:
+            dispatch = ActorRef(Actor.DISPATCH, "dispatch")
+            await city.orders.command(order.order_id, C.ASSIGN, dispatch, CommandArgs(rider_id="r"))
+        await city.restart()
+        await city.dispatch.step()
+        city.clock.advance(5)
+        await city.dispatch.step()
+        assert (await city.now(order)).rider_id == "r"
+        await city.pump(again=True)
+        assert city.dispatch.standing("r").order_id == order.order_id
+        await city.finish(order, "r")
+        await city.turn()
+
+
+async def test_events_that_come_again_change_nothing(city: City) -> None:
+    await city.rider("r", 100)
+    order = await city.order()
+    await city.turn()
+    await city.dispatch.accept(city.offered("r").offer_id, "r")
+    await city.turn()
+    await city.pump(again=True)
+    await city.restart()
+    await city.pump(again=True)
+    assert city.dispatch.standing("r").order_id == order.order_id
+    assert await city.database.read(HOLDS) == [("r", order.order_id)]
+
+
+async def test_old_rows_go(city: City) -> None:
+    await city.rider("r", 100)
+    order = await city.order()
+    await city.turn()
+    await city.dispatch.accept(city.offered("r").offer_id, "r")
+    await city.finish(order, "r")
+    open_one = await city.order()
+    await city.turn()
+    await city.dispatch.drop_old(city.clock.now_ms() + 25 * 3_600_000)
+    assert await city.database.read("SELECT order_id FROM dispatch_order") == [(open_one.order_id,)]
+    assert await city.database.read("SELECT order_id FROM dispatch_offer") == [(open_one.order_id,)]
+
+
+async def test_from_the_log_in_the_background(city: City) -> None:
+    await city.rider("r", 100)
+    relay = Relay(city.database, city.log, city.clock)
+    city.orders.listeners.append(relay.wake)
+    work = [asyncio.create_task(job()) for job in (relay.run, city.dispatch.consume, city.dispatch.run)]
+    bell, leave = city.dispatch.listen("r")
+    order = await city.order()
+    while city.offer("r") is None:
+        await asyncio.wait_for(bell.wait(), 10)
+        bell.clear()
+    await city.dispatch.accept(city.offered("r").offer_id, "r")
+    await city.finish(order, "r")
+    while city.dispatch.standing("r").order_id:
+        await asyncio.wait_for(bell.wait(), 10)
+        bell.clear()
+    leave()
+    for task in work:
+        task.cancel()
+    ended = await asyncio.gather(*work, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+
+
+# ------------------------------------------------------------------------------------------- all at once
+
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ("order", "order", "accept", "accept", "accept", "decline", "wait", "cancel", "finish", "off")
+            + ("on", "crash", "reassign", "together", "unassign")
+        ),
+        st.integers(0, 7),
+    ),
+    max_size=30,
+)
+
+
+async def check_invariants(city: City, orders: list[Order], told: bool) -> None:
+    holds = await city.database.read(HOLDS)
+    assert len({rider for rider, _ in holds}) == len(holds) == len({order for _, order in holds})
+    now = [await city.now(order) for order in orders]
+    carried = [order.rider_id for order in now if order.rider_id and not order.ended_at_ms]
+    assert len(set(carried)) == len(carried)
+    if not told:  # dispatch has not heard of everything yet
+        return
+    seen = city.dispatch.overview(1_000).orders
+    needing = {o.order_id for o in now if not o.rider_id and o.accepted_at_ms and not o.ended_at_ms}
+    pending = {order for _, order in holds} - {entry.order_id for entry in seen}
+    assert needing <= {entry.order_id for entry in seen} | pending  # none forgotten
+
+
+async def do(city: City, move: str, number: int, orders: list[Order], riders: list[str]) -> None:
+    rider = riders[number % len(riders)]
+    order = orders[number % len(orders)] if orders else None
+    offer = city.offer(rider)
+    try:
+        if move == "order":
+            orders.append(await city.order())
+        elif move == "accept" and offer:
+            await city.dispatch.accept(offer.offer_id, rider)
+        elif move == "decline" and offer:
+            await city.dispatch.decline(offer.offer_id, rider)
+        elif move == "wait":
+            city.clock.advance(4.0 * number)
+        elif move in ("on", "off"):
+            await city.dispatch.set_duty(rider, move == "on")
+        elif move == "crash":
+            await city.restart()
+        elif move == "together":
+            held = [(name, city.offer(name)) for name in riders]
+            accepts = [city.dispatch.accept(o.offer_id, name) for name, o in held if o]
+            jobs = [city.dispatch.step(), city.pump(again=True), *accepts]
+            await asyncio.gather(*jobs, return_exceptions=True)
+        elif order is not None:
+            await command(city, move, order, rider)
+    except (OfferOver, OrderConflict, RiderTaken):
+        pass
+
+
+async def command(city: City, move: str, order: Order, rider: str) -> None:
+    now = await city.now(order)
+    if move == "cancel" and now.state in (OrderState.COOKING, OrderState.READY):
+        await city.orders.command(order.order_id, C.CANCEL, STORE, CommandArgs(reason="no"))
+    elif move == "reassign" and not now.ended_at_ms:
+        await city.orders.command(order.order_id, C.ASSIGN, ADMIN, CommandArgs(rider_id=rider))
+    elif move == "unassign" and now.rider_id:
+        await city.orders.command(order.order_id, C.UNASSIGN, ADMIN)
+    elif move == "finish" and now.rider_id and not now.ended_at_ms:
+        await city.finish(now, now.rider_id)
+
+
+@given(moves=MOVES)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_whatever_happens_no_rider_has_two_and_no_order_is_forgotten(
+    moves: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, clock = tmp_path_factory.mktemp("city"), ManualClock()
+    database = await EmbeddedDatabase(folder / "majung.db").open()
+    live = await EmbeddedLiveStore.open(folder, CellSettings.model_validate({}), clock)
+    log = await EmbeddedLog.open(folder / "log", LogSettings.model_validate({}), clock)
+    try:
+        city = City(database, live, log, clock)
+        riders, orders = ["a", "b", "c"], [await city.order()]
+        for number, name in enumerate(riders):
+            await city.rider(name, 200.0 * (number + 1))
+        for move, number in moves:
+            await do(city, move, number, orders, riders)
+            if number % 2:
+                await city.turn()
+            await check_invariants(city, orders, told=bool(number % 2))
+        await finish_all(city, orders)
+    finally:
+        await log.close()
+        await live.close()
+        await database.close()
+
+
+async def finish_all(city: City, orders: list[Order]) -> None:
+    """Enough riders who say yes: every order ends assigned, and none of them has a second one."""
+    for number in range(len(orders)):
+        await city.rider(f"yes-{number}", 300.0 + number)
+    for _ in range(20):
+        city.clock.advance(16)
+        await city.turn()
+        for name in [f"yes-{number}" for number in range(len(orders))]:
+            if offer := city.offer(name):
+                await city.dispatch.accept(offer.offer_id, name)
+        await city.turn()
+        if not city.dispatch.overview().unassigned:
+            break
+    await check_invariants(city, orders, told=True)
+    now = [await city.now(order) for order in orders]
+    assert all(order.rider_id or order.ended_at_ms for order in now)
