@@ -57,7 +57,7 @@ def test_a_rider_reports_for_itself_and_sees_itself_alone(server: Server) -> Non
     headers = {"Authorization": f"Bearer {token}"}
     rider_id = me(server, token)["rider_id"]
     sent = httpx.post(
-        f"{server.url}/v1/phones/osmand",
+        f"{server.url}/osmand",
         params={"lat": "37.5", "lon": "127.0", "speed_mps": "5"},
         headers=headers,
     )

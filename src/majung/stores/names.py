@@ -22,7 +22,8 @@ def initials(text: str) -> str:
 
 def are_initials(text: str) -> bool:
     """Whether somebody typed initials alone."""
-    return bool(text) and all(character in _INITIALS for character in "".join(text.split()))
+    typed = "".join(text.split())
+    return bool(typed) and all(character in _INITIALS for character in typed)
 
 
 def like(query: str) -> str:
