@@ -20,8 +20,8 @@ from majung.serve.http.app import api_description
 from tests.paths.grpc_client import position, stream_positions
 from tests.server import Server
 
-# Streams for ever; tests/paths/test_live*.py look at it.
-ENDLESS = "/v1/live/events"
+# Stream for ever; tests/paths/test_live.py and test_order_views.py look at them.
+ENDLESS = ["/v1/live/events", "/v1/orders/events"]
 TOKEN = "/v1/oauth/token"
 PROBLEM = "application/problem+json"
 
