@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from majung.orders.model import Actor, ActorRef, Command, CommandArgs, Order, Or
 from majung.orders.service import OrderConflict, OrderService, RiderTaken
 from majung.orders.store import decode_event
 from majung.outbox.relay import Relay
+from majung.ports import Transaction
 from majung.positions.geodesy import destination
 from majung.positions.model import LivePosition
 from majung.settings import CellSettings, DispatchSettings, LogSettings
@@ -36,7 +39,7 @@ class City:
     ) -> None:
         self.database, self.live, self.log, self.clock = database, live, log, clock
         self.orders = OrderService(database, clock, OpenStore())
-        self.settings = DispatchSettings()  # type: ignore[call-arg]
+        self.settings = DispatchSettings()
         self.dispatch = self.new_dispatch()
         self._seen: set[tuple[str, int]] = set()
 
@@ -317,7 +320,7 @@ async def test_a_rider_who_gives_the_order_back_is_not_asked_again(city: City) -
 
 
 async def test_offered_ahead_of_ready_only_then(city: City) -> None:
-    city.settings = DispatchSettings(offer_ahead="5m")  # type: ignore[call-arg, arg-type]
+    city.settings = DispatchSettings(offer_ahead=timedelta(minutes=5))
     city.dispatch = city.new_dispatch()
     await city.rider("r", 100)
     order = await city.order(minutes=20)
@@ -370,14 +373,17 @@ async def test_after_a_restart_offers_end_by_the_clock(city: City) -> None:
     assert city.offer("a") is None
 
 
+def accepted_and_no_more(tx: Transaction, offer_id: str) -> None:
+    tx.execute("UPDATE dispatch_offer SET status = 'accepted' WHERE offer_id = ?", (offer_id,))
+
+
 async def test_a_crash_between_acceptance_and_assignment_loses_neither(city: City) -> None:
     await city.rider("r", 100)
     for assigned in (False, True):
         order = await city.order()
         await city.turn()
         offer = city.offered("r")
-        accept = "UPDATE dispatch_offer SET status = 'accepted' WHERE offer_id = ?"
-        await city.database.write(lambda tx, id_=offer.offer_id: tx.execute(accept, (id_,)))  # type: ignore[misc]
+        await city.database.write(partial(accepted_and_no_more, offer_id=offer.offer_id))
         if assigned:
             dispatch = ActorRef(Actor.DISPATCH, "dispatch")
             await city.orders.command(order.order_id, C.ASSIGN, dispatch, CommandArgs(rider_id="r"))
@@ -442,16 +448,8 @@ async def test_from_the_log_in_the_background(city: City) -> None:
 
 # ------------------------------------------------------------------------------------------- all at once
 
-MOVES = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ("order", "order", "accept", "accept", "accept", "decline", "wait", "cancel", "finish", "off")
-            + ("on", "crash", "reassign", "together", "unassign")
-        ),
-        st.integers(0, 7),
-    ),
-    max_size=30,
-)
+KINDS = "order order accept accept accept decline wait cancel finish off on crash reassign together unassign"
+MOVES = st.lists(st.tuples(st.sampled_from(KINDS.split()), st.integers(0, 7)), max_size=30)
 
 
 async def check_invariants(city: City, orders: list[Order], told: bool) -> None:
