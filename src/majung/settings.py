@@ -52,7 +52,9 @@ class ServerSettings(_Section):
     max_body_bytes: int = Field(4_194_304, ge=1024, description="Largest HTTP request body.")
     max_streams: int = Field(20_000, ge=1, description="Open gRPC streams; more are told RESOURCE_EXHAUSTED.")
     header_timeout: Duration = Field(
-        timedelta(seconds=10), description="A client must finish its request within this (slow loris)."
+        timedelta(seconds=10),
+        description="A client must finish a handshake or headers within this, a body within six times this, and "
+        "take what is sent to it within three times this.",
     )
     drain_for: Duration = Field(
         timedelta(seconds=10), description="How long a shutdown waits for open requests."
