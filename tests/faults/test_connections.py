@@ -164,6 +164,7 @@ async def until_closed(port: int, rude: Rude) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("door", "rude"),
     [
