@@ -1,4 +1,7 @@
-"""The operators' page: built assets, and the settings that the map starts with."""
+"""The pages: the operators' map, and those of delivery; built assets, and the settings that a map starts with.
+
+One document serves them all: its script chooses the page by the path.
+"""
 
 import asyncio
 import hashlib
@@ -43,6 +46,7 @@ project and load this page again.</p>
 
 
 Name = Annotated[str, PathParameter(description="A hashed name under `assets/`.")]
+App = Annotated[str, PathParameter(description="Which page.")]
 
 
 class MapConfig(msgspec.Struct, frozen=True):
@@ -56,10 +60,27 @@ class MapConfig(msgspec.Struct, frozen=True):
     version: str
 
 
-@get("/", include_in_schema=False)
+class Manifest(msgspec.Struct, frozen=True):
+    """A web app manifest (https://www.w3.org/TR/appmanifest/): what a phone installs."""
+
+    id: str
+    start_url: str
+    scope: str
+    name: str
+    short_name: str
+    icons: list[dict[str, str]]
+    display: str = "standalone"
+    background_color: str = "#ffffff"
+    theme_color: str = "#3451d1"
+
+
+_APPS = {"order": "마중 주문", "ride": "마중 라이더", "kitchen": "마중 매장", "admin": "마중 주문 관리"}
+
+
+@get(["/", *(f"/{app}" for app in _APPS)], include_in_schema=False)
 async def get_page(request: Request[Any, Any, Any], services: Services) -> Response[bytes]:
     """The page, or how to build it (503)."""
-    headers = _security_headers(services.settings.map)
+    headers = _security_headers(services.settings.map, locates=request.url.path in ("/order", "/ride"))
     found = await asyncio.to_thread(_read, DIST / "index.html", _takes_gzip(request))
     if found is None:
         return Response(_NOT_BUILT.encode(), status_code=503, media_type=_TYPES[".html"], headers=headers)
@@ -71,6 +92,17 @@ async def get_page(request: Request[Any, Any, Any], services: Services) -> Respo
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(b"", status_code=304, headers=headers)
     return Response(content, media_type=_TYPES[".html"], headers=headers)
+
+
+@get("/app/{app:str}", include_in_schema=False)
+async def get_manifest(app: App) -> Response[Manifest]:
+    """What the page is when it is put on a phone's screen."""
+    if app not in _APPS:
+        raise LookupError("no such app")
+    icons = [{"src": "/assets/app-icon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any"}]
+    manifest = Manifest(f"/{app}", f"/{app}", f"/{app}", _APPS[app], _APPS[app], icons)
+    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return Response(manifest, media_type="application/manifest+json", headers=headers)
 
 
 @get("/assets/{name:str}", include_in_schema=False)
@@ -102,7 +134,7 @@ async def get_map_config(services: Services) -> Response[MapConfig]:
     return Response(config, headers={"Cache-Control": "no-cache"})
 
 
-HANDLERS = [get_page, get_asset, get_map_config]
+HANDLERS = [get_page, get_manifest, get_asset, get_map_config]
 
 
 def _takes_gzip(request: Request[Any, Any, Any]) -> bool:
@@ -120,17 +152,18 @@ def _read(file: Path, gzip: bool) -> tuple[bytes, dict[str, str]] | None:
         return None
 
 
-def _security_headers(settings: MapSettings) -> dict[str, str]:
+def _security_headers(settings: MapSettings, locates: bool = False) -> dict[str, str]:
+    """`locates`: the page may ask where its reader is."""
     tiles = " ".join(["", *tile_origins(settings.tile_url)])
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; worker-src 'self' blob:; "
         f"img-src 'self' data: blob:{tiles}; connect-src 'self'{tiles}; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     return {
         "Content-Security-Policy": policy,
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+        "Permissions-Policy": f"geolocation=({'self' if locates else ''}), camera=(), microphone=()",
         "Referrer-Policy": "strict-origin-when-cross-origin",
         "X-Content-Type-Options": "nosniff",
     }

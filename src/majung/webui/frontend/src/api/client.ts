@@ -36,7 +36,7 @@ async function send(path: string, init: RequestInit): Promise<Response> {
   }
 }
 
-async function request(path: string, init: RequestInit = {}): Promise<Response> {
+export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   let response = await send(path, init);
   if (response.status === 401) {
     await session.refresh().catch(() => undefined);
@@ -58,7 +58,7 @@ async function problem(response: Response): Promise<ApiError> {
   }
 }
 
-async function get<T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal) {
+export async function get<T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal) {
   const response = await request(withQuery(path, query), { signal: signal ?? null });
   return (await response.json()) as T;
 }
@@ -74,7 +74,7 @@ function listOf<T>(answer: T[] | Record<string, T[]>, name: string): T[] {
 }
 
 /** Like crypto.randomUUID, which browsers offer on secure origins only. */
-function randomKey(): string {
+export function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

@@ -1,0 +1,175 @@
+// The calls of the delivery pages.
+
+import { get, randomKey, request } from "../api/client";
+import type { Address, AuditLine, Command, Order, Proof } from "./types";
+
+export interface Me {
+  subject: string;
+  role: string;
+  rider_id?: string | null;
+  store_id?: string | null;
+}
+
+/** `price_krw` is added to the price of the dish. The server leaves out what is 0, false or empty. */
+export interface Option {
+  option_id: string;
+  name: string;
+  price_krw?: number;
+  sold_out?: boolean;
+}
+
+export interface OptionGroup {
+  name: string;
+  options: Option[];
+  required?: boolean;
+  multiple?: boolean;
+}
+
+export interface Item {
+  item_id: string;
+  name: string;
+  price_krw: number;
+  category?: string;
+  description?: string;
+  groups?: OptionGroup[];
+  sold_out?: boolean;
+}
+
+export interface Menu {
+  version: number;
+  items: Item[];
+}
+
+interface StoreFacts {
+  store_id: string;
+  name: string;
+  category: string;
+  latitude: number;
+  longitude: number;
+  address: string;
+  radius_m?: number;
+  minimum_krw?: number;
+  fee_krw?: number;
+}
+
+export interface StoreCard extends StoreFacts {
+  is_open: boolean;
+  opens_at_ms?: number | null;
+  distance_m?: number | null;
+  delivers?: boolean | null;
+}
+
+export interface Store extends StoreFacts {
+  version: number;
+  hours: Record<string, string[]>;
+  description?: string;
+  closed_until_ms?: number;
+}
+
+export interface StorePage {
+  store: Store;
+  menu: Menu;
+  is_open: boolean;
+  opens_at_ms?: number | null;
+}
+
+export interface NewStore {
+  name: string;
+  category: string;
+  latitude: number;
+  longitude: number;
+  address: string;
+  hours: Record<string, string[]>;
+  minimum_krw: number;
+  fee_krw: number;
+}
+
+export interface Wish {
+  store_id: string;
+  address: Address;
+  lines: { item_id: string; quantity: number; options: string[]; price_krw: number }[];
+  note: string;
+}
+
+export interface Offer {
+  offer_id: string;
+  order_id: string;
+  status: string;
+  offered_at_ms: number;
+  expires_at_ms: number;
+  store_id: string;
+  store_name: string;
+  store_latitude: number;
+  store_longitude: number;
+  store_distance_m: number;
+  latitude: number;
+  longitude: number;
+  address: string;
+  way_m: number;
+  earning_krw: number;
+}
+
+/** On duty or not, the open offer, the order that is carried ("": none). */
+export interface Standing {
+  rider_id: string;
+  on: boolean;
+  offer: Offer | null;
+  order_id: string;
+}
+
+const json = (method: string, body: unknown, headers: Record<string, string> = {}): RequestInit => ({
+  method,
+  headers: { "Content-Type": "application/json", ...headers },
+  body: JSON.stringify(body),
+});
+const YEAR_MS = 365 * 24 * 3600 * 1000;
+const id = encodeURIComponent;
+
+async function answer<T>(path: string, init: RequestInit): Promise<T> {
+  return (await (await request(path, init)).json()) as T;
+}
+
+export const deliveryApi = {
+  me: () => get<Me>("/v1/me"),
+  async signUp(name: string, password: string, role: string): Promise<void> {
+    await request("/v1/sign-up", json("POST", { name, password, role }));
+  },
+  async opensFor(role: string): Promise<boolean> {
+    const response = await fetch("/v1/sign-up");
+    return response.ok && ((await response.json()) as { roles: string[] }).roles.includes(role);
+  },
+  register: (store: NewStore) => answer<Store>("/v1/stores", json("POST", store)),
+  putMenu: (store: string, items: Partial<Item>[]) => answer<Menu>(`/v1/stores/${id(store)}/menu`, json("PUT", { items })),
+  soldOut: (store: string, item_id: string, sold_out: boolean) =>
+    answer<Menu>(`/v1/stores/${id(store)}/sold-out`, json("PUT", { item_id, sold_out })),
+  /** By hand, until it is opened again (a year is for ever in this trade). */
+  close: (store: string, closed: boolean) => {
+    const until = closed ? new Date(Date.now() + YEAR_MS).toISOString() : null;
+    return answer<Store>(`/v1/stores/${id(store)}/closed`, json("PUT", { closed, until }));
+  },
+  stores: async (query: { lat?: number; lon?: number; q?: string; category?: string }, signal?: AbortSignal) =>
+    (await get<{ stores: StoreCard[] }>("/v1/stores", query, signal)).stores,
+  store: (store: string) => get<StorePage>(`/v1/stores/${id(store)}`),
+  orders: async (query: Record<string, string | number | undefined> = {}) =>
+    (await get<{ orders: Order[] }>("/v1/orders", query)).orders,
+  order: (order: string) => get<Order>(`/v1/orders/${id(order)}`),
+  audit: async (order: string) => (await get<{ events: AuditLine[] }>(`/v1/orders/${id(order)}/audit`)).events,
+  place: (wish: Wish, key: string) => answer<Order>("/v1/orders", json("POST", wish, { "Idempotency-Key": key })),
+  command: (order: Order, command: Command, body: Record<string, unknown> = {}) =>
+    answer<Order>(
+      `/v1/orders/${id(order.order_id)}/${command}`,
+      json("POST", { expected_version: order.version, ...body }, { "Idempotency-Key": randomKey() }),
+    ),
+  async photo(order: Order, file: Blob): Promise<Proof> {
+    const init = { method: "POST", headers: { "Content-Type": file.type }, body: file };
+    return answer<Proof>(`/v1/orders/${id(order.order_id)}/proof/photo`, init);
+  },
+  signature: (order: Order, path: string, width: number, height: number) =>
+    answer<Proof>(`/v1/orders/${id(order.order_id)}/proof/signature`, json("POST", { path, width, height })),
+  proof: async (order: Order) => (await request(`/v1/orders/${id(order.order_id)}/proof`)).blob(),
+  duty: (on: boolean) => answer<Standing>("/v1/riders/me/duty", json("POST", { on })),
+  standing: () => get<Standing>("/v1/riders/me/offer"),
+  async answerOffer(offer: string, word: "accept" | "decline"): Promise<void> {
+    await request(`/v1/offers/${id(offer)}/${word}`, json("POST", {}));
+  },
+};
