@@ -1,5 +1,6 @@
 """Access tokens: which are genuine. Everything else is refused with the same error."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -228,6 +229,13 @@ async def test_a_key_made_by_another_process_verifies(kit: Kit) -> None:
     kit.clock.advance(31 * 86_400)
     token = await kit.other().sign_in("mina")
     await kit.auth.authenticate_bearer(token)
+
+
+async def test_after_a_restart_everybody_who_comes_at_once_is_known(kit: Kit) -> None:
+    tokens = [await kit.sign_in("mina") for _ in range(8)]
+    restarted = kit.other()
+    known = await asyncio.gather(*(restarted.auth.authenticate_bearer(token) for token in tokens))
+    assert {principal.subject for principal in known} == {"operator:mina"}
 
 
 async def test_unknown_kids_do_not_hammer_the_database(kit: Kit) -> None:

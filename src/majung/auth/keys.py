@@ -5,6 +5,7 @@ ES256 (ECDSA on P-256, RFC 7518 §3.4): on the machine of `design.md` §9 it ver
 published. A replaced key verifies until the last token that it signed has expired.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ class KeyRing:
         self._keys: dict[str, SigningKey] = {}
         self._newest: SigningKey | None = None
         self._reload_at_s = -1.0
+        self._asking = asyncio.Lock()
 
     async def signing(self) -> SigningKey:
         """The key to sign with; a new one when there is none or it has had its time. Raises PortError."""
@@ -53,8 +55,10 @@ class KeyRing:
 
     async def verifying(self, kid: str) -> SigningKey | None:
         """The key of this id; the database is asked again, once a second at most, for one not known."""
-        if kid not in self._keys and self._clock.monotonic_s() >= self._reload_at_s:
-            await self._load()
+        if kid not in self._keys:
+            async with self._asking:  # after a restart all come at once: they wait for the one who asks
+                if kid not in self._keys and self._clock.monotonic_s() >= self._reload_at_s:
+                    await self._load()
         return self._keys.get(kid)
 
     async def public(self) -> dict[str, Any]:
