@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from majung.auth.model import Forbidden
 from majung.backends.embedded.database import EmbeddedDatabase
 from majung.clock import ManualClock
-from majung.orders.model import Actor, ActorRef, Command, CommandArgs, Order, OrderState, Proof
+from majung.orders.model import KOREAN, Actor, ActorRef, Command, CommandArgs, Order, OrderState, Proof
 from majung.orders.service import MAX_WRONG_CODES, OrderConflict, OrderService, RiderTaken
-from majung.orders.table import TABLE
+from majung.orders.table import TABLE, diagram
 from tests.orders_kit import ACTORS, ADMIN, ARGS, CUSTOMER, DISPATCH, HAPPY, RIDER, STORE, WISH, OpenStore
 
 C, S = Command, OrderState
@@ -335,3 +335,9 @@ async def _random_history(path: Path, steps: list[tuple[int, Command, ActorRef, 
         assert len(busy) == len(set(busy))
     finally:
         await database.close()
+
+
+def test_the_document_shows_the_table_as_it_is() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "orders.md").read_text(encoding="utf-8")
+    assert f"```mermaid\n{diagram()}\n```" in text
+    assert all(f"| {state} | {name} |" in text for state, name in KOREAN.items())

@@ -76,6 +76,12 @@ def _gauges(s: Snapshot) -> Iterator[tuple[str, str, float]]:
     yield "majung_viewers", "Open viewer streams.", s.viewers
     yield "majung_device_streams", "Open gRPC calls of devices.", s.device_streams
     yield "majung_ledger_errors", "Sums of the ledger that do not close; must be 0.", len(s.ledger_errors)
+    yield (
+        "majung_outbox_records",
+        "Changes of orders that are committed and not published yet.",
+        s.outbox_records,
+    )
+    yield "majung_outbox_seconds", "Age of the oldest of them.", s.outbox_s
     yield "majung_rebuild_seconds", "How long the live view took to rebuild at start.", s.rebuild_s
     yield "majung_damage_found", "Damaged files found since start.", len(s.damage)
     yield "majung_tasks_down", "Background tasks that died and wait to be started again.", len(s.tasks_down)

@@ -43,6 +43,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     ledger_errors: list[LedgerError]
     damage: list[str]
     waiting_for_storage: str
+    outbox_records: int = 0
+    outbox_s: float = 0.0
+    outbox_published: int = 0
 
 
 class Stats(Snapshot, frozen=True, kw_only=True):

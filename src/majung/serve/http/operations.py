@@ -29,6 +29,7 @@ async def snapshot(services: Services) -> Snapshot:
     """How the server is doing, now. The sums are checked on values of one moment (no await between)."""
     lag = await services.pipeline.lag()
     riders = await services.live.count()
+    outbox = await services.relay.lag()
     pipeline, ledger, hub = services.pipeline, services.ledger, services.hub
     consumed = pipeline.consumed()
     return Snapshot(
@@ -53,6 +54,9 @@ async def snapshot(services: Services) -> Snapshot:
         ledger_errors=[] if consumed is None else ledger.check(consumed),
         damage=services.log.damage() + services.live.damage() + services.history.damage(),
         waiting_for_storage=pipeline.waiting_for_storage,
+        outbox_records=outbox.records,
+        outbox_s=round(outbox.oldest_age_s, 3),
+        outbox_published=services.relay.published,
     )
 
 
