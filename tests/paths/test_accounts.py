@@ -21,6 +21,7 @@ NOTICED_WITHIN_S = 10.0
 OPEN_PATHS = {
     "/v1/oauth/token",
     "/v1/oauth/jwks.json",
+    "/v1/sign-up",
     "/v1/map/config.json",  # what the map page looks like before anybody has signed in
     "/healthz",
     "/readyz",

@@ -166,3 +166,7 @@ async def test_closed_by_hand_until_a_time(stores: StoreService, kit: Kit) -> No
     assert (page.is_open, page.opens_at_ms) == (False, until_ms)
     kit.clock.advance(60)
     assert (await stores.page(made.store_id)).is_open
+    for for_ever_ms in (2**53, 253_402_300_799_999):  # the second is the last that a calendar knows
+        await stores.close_until(made.store_id, for_ever_ms)
+        page = await stores.page(made.store_id)
+        assert (page.is_open, page.opens_at_ms) == (False, None)

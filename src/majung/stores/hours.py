@@ -16,6 +16,7 @@ from majung.stores.model import Hours, Weekday
 DAY = 1440
 MAX_SPANS = 6
 _LOOK_AHEAD_DAYS = 8
+LOOK_AHEAD_MS = _LOOK_AHEAD_DAYS * 86_400_000
 _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24:00))\Z", re.ASCII)
 _WEEKDAYS = tuple(Weekday)
 

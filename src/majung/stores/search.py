@@ -9,7 +9,7 @@ from majung.clock import Clock
 from majung.ports import Database, LiveStore, Row
 from majung.positions.geodesy import distance_m, distances_m
 from majung.stores import store as sql
-from majung.stores.hours import opens_next_ms
+from majung.stores.hours import LOOK_AHEAD_MS, opens_next_ms
 from majung.stores.model import LIVE_KIND, NewStore, Store, StoreCard
 from majung.stores.names import are_initials, folded, like
 from majung.stores.pricing import is_open_now
@@ -110,7 +110,9 @@ def stored(
 
 
 def opens_at_ms(store: Store, now_ms: int) -> int | None:
-    """When it opens again, by its hours, after the closing by hand has ended."""
+    """When it opens again, by its hours, after the closing by hand; None when that is over eight days away."""
+    if store.closed_until_ms > now_ms + LOOK_AHEAD_MS:
+        return None
     return opens_next_ms(store.hours, store.tz, max(now_ms, store.closed_until_ms))
 
 
