@@ -1,19 +1,32 @@
-"""The nearest free rider of an order: from the cell index when riders are many, one by one when few are free."""
+"""The nearest free rider of an order, and which order a rider who comes free is asked about."""
 
 from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
 
 from majung.dispatch.board import Board, Waiting
 from majung.ports import LiveStore
-from majung.positions.geodesy import distance_m
+from majung.positions.geodesy import distance_m, distances_m
 from majung.positions.model import LivePosition
 
-FEW = 32
-_FIRST_LIMIT = 16
-_MORE = 8
-_LARGEST_LIMIT = 8_192
+_FEW = 32
+_NEAREST = 16
+_WOKEN_OF = 500
 
 Choice = tuple[str, float]
 """A rider, and how far it is from the store (metres, straight line)."""
+
+
+class _Free:
+    """Where the free riders are, in columns; those chosen in this round are no longer `open`."""
+
+    def __init__(self, places: list[LivePosition]) -> None:
+        self.places = places
+        self.index = {place.rider_id: i for i, place in enumerate(places)}
+        self.open = np.ones(len(places), bool)
+        self.latitudes = np.array([place.latitude for place in places])
+        self.longitudes = np.array([place.longitude for place in places])
 
 
 class Search:
@@ -23,55 +36,66 @@ class Search:
         self._live = live
         self._board = board
         self._now_ms = now_ms
-        self.taken: set[str] = set()
-        self._places: list[LivePosition] | None = None
+        self._taken: set[str] = set()
+        self._free: _Free | None = None
 
     async def nearest(self, entry: Waiting, radius_m: float) -> Choice | None:
-        """The nearest who is on duty, free, not chosen yet and has not refused this order; None: nobody.
+        """The nearest who is on duty, free, not taken yet and has not refused this order; None: nobody.
 
-        Asks for more and more of the nearest, since those may all be busy.
+        The cell index gives the nearest few; when those are all busy, the free ones are measured, all of
+        them, since asking for more and more of the nearest costs more than that.
         """
         if not self._board.free:
             return None
-        if len(self._board.free) <= FEW:
-            return await self._of_few(entry, radius_m)
-        order, limit = entry.order, _FIRST_LIMIT
-        while True:
-            hits = await self._live.nearest(order.store_latitude, order.store_longitude, radius_m, limit)
-            for hit in hits:
-                if self.may(entry, hit.rider_id):
-                    return hit.rider_id, hit.distance_m
-            if len(hits) < limit or limit >= _LARGEST_LIMIT:
-                return await self._of_few(entry, radius_m) if len(hits) >= limit else None
-            limit = min(limit * _MORE, _LARGEST_LIMIT)
-
-    def may(self, entry: Waiting, rider_id: str) -> bool:
-        """Whether this rider may be asked for this order."""
-        return (
-            rider_id in self._board.free
-            and rider_id not in self.taken
-            and entry.may_ask(rider_id, self._now_ms)
-        )
-
-    async def _of_few(self, entry: Waiting, radius_m: float) -> Choice | None:
         order = entry.order
-        return min(
-            (
-                (place.rider_id, metres)
-                for place in await self.places()
-                if self.may(entry, place.rider_id)
-                and (metres := _metres(order.store_latitude, order.store_longitude, place)) <= radius_m
-            ),
-            key=lambda choice: (choice[1], choice[0]),
-            default=None,
-        )
+        if len(self._board.free) > _FEW:
+            place = (order.store_latitude, order.store_longitude)
+            hits = await self._live.nearest(*place, radius_m, _NEAREST)
+            for hit in hits:
+                if self._may(entry, hit.rider_id):
+                    return hit.rider_id, hit.distance_m
+            if len(hits) < _NEAREST:
+                return None
+        return self._of_all(entry, radius_m, await self._columns())
+
+    def take(self, rider_id: str) -> None:
+        """This rider is chosen for an order."""
+        self._taken.add(rider_id)
+        if self._free is not None and rider_id in self._free.index:
+            self._free.open[self._free.index[rider_id]] = False
 
     async def places(self) -> list[LivePosition]:
         """Where the free riders are, those that are on the map."""
-        if self._places is None:
-            found = await self._live.get(sorted(self._board.free))
-            self._places = [place for place in found if place is not None]
-        return self._places
+        return (await self._columns()).places
+
+    def _may(self, entry: Waiting, rider_id: str) -> bool:
+        return (
+            rider_id in self._board.free
+            and rider_id not in self._taken
+            and entry.may_ask(rider_id, self._now_ms)
+        )
+
+    async def _columns(self) -> _Free:
+        if self._free is None:
+            found = await self._live.get(sorted(self._board.free - self._taken))
+            self._free = _Free([place for place in found if place is not None])
+        return self._free
+
+    def _of_all(self, entry: Waiting, radius_m: float, free: _Free) -> Choice | None:
+        if not free.places:
+            return None
+        order = entry.order
+        place = (order.store_latitude, order.store_longitude)
+        metres = distances_m(*place, free.latitudes, free.longitudes)
+        metres[~free.open] = np.inf
+        while True:
+            i = int(metres.argmin())
+            if metres[i] > radius_m:
+                return None
+            rider_id = free.places[i].rider_id
+            if self._may(entry, rider_id):
+                return rider_id, float(metres[i])
+            metres[i] = np.inf
 
 
 async def wake(
@@ -81,19 +105,18 @@ async def wake(
     freed, board.freed = list(board.freed), {}
     if not freed or not board.waiting:
         return
-    taken: set[str] = set()
-    for place in await live.get(freed):
+    pausing = (e for e in board.waiting.values() if e.next_try_ms > now_ms >= e.order.start_at_ms)
+    entries = list(islice(pausing, _WOKEN_OF))
+    for place in await live.get(freed) if entries else ():
         if place is None:
             continue
-        for order_id, entry in board.waiting.items():
+        for i, entry in enumerate(entries):
             order = entry.order
-            if order_id in taken or entry.next_try_ms <= now_ms or order.start_at_ms > now_ms:
-                continue
-            if not entry.may_ask(place.rider_id, now_ms):
-                continue
-            if _metres(order.store_latitude, order.store_longitude, place) <= reach_m:
-                taken.add(order_id)
+            if entry.may_ask(place.rider_id, now_ms) and (
+                _metres(order.store_latitude, order.store_longitude, place) <= reach_m
+            ):
                 keep(entry)
+                del entries[i]
                 break
 
 

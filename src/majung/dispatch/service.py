@@ -238,7 +238,7 @@ class Dispatch:
         for entry in due:
             choice = await search.nearest(entry, self._radius_m(entry))
             if choice is not None:
-                search.taken.add(choice[0])
+                search.take(choice[0])
                 chosen.append((entry, choice))
         return chosen
 
