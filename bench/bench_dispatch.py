@@ -77,7 +77,10 @@ async def rounds(folder: Path) -> dict[str, Any]:
     places = rng.uniform(0, WIDE, (RIDERS, 2)) + np.array((SOUTH, WEST))
     names = [f"rider-{number}" for number in range(RIDERS)]
     await live.put(
-        [LivePosition(name, *place, now_ms, now_ms) for name, place in zip(names, places, strict=True)]
+        [
+            LivePosition(name, float(north), float(east), now_ms, now_ms)
+            for name, (north, east) in zip(names, places, strict=True)
+        ]
     )
     await asyncio.gather(*(dispatch.set_duty(name, True) for name in names))
     for _ in range(ROUNDS):
@@ -114,8 +117,9 @@ async def rounds(folder: Path) -> dict[str, Any]:
 def batches() -> dict[str, Any]:
     """The same 200 orders for 300 riders: metres to the store, each in turn against all together."""
     rng = np.random.default_rng(11)
-    wishes = [Wish(f"o{i}", *p, 6_000) for i, p in enumerate((rng.uniform(0, WIDE, (200, 2)) + 37).tolist())]
-    riders = [Free(f"r{i}", *p) for i, p in enumerate((rng.uniform(0, WIDE, (300, 2)) + 37).tolist())]
+    shops, places = (rng.uniform(0, WIDE, (count, 2)) + 37 for count in (200, 300))
+    wishes = [Wish(f"o{i}", float(p[0]), float(p[1]), 6_000) for i, p in enumerate(shops)]
+    riders = [Free(f"r{i}", float(p[0]), float(p[1])) for i, p in enumerate(places)]
     result: dict[str, Any] = {}
     for name, way in (("greedy", greedy), ("batch", assign)):
         try:

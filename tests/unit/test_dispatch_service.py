@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,8 @@ from majung.backends.embedded.database import EmbeddedDatabase
 from majung.backends.embedded.livestore import EmbeddedLiveStore
 from majung.backends.embedded.log import EmbeddedLog
 from majung.clock import ManualClock
-from majung.dispatch.model import Offer, OfferOver, OfferStatus
+from majung.dispatch.assign import require_scipy
+from majung.dispatch.model import Offer, OfferOver, OfferStatus, OfferView, RiderStanding
 from majung.dispatch.service import Dispatch
 from majung.orders.model import Actor, ActorRef, Command, CommandArgs, Order, OrderState, Proof
 from majung.orders.service import OrderConflict, OrderService, RiderTaken
@@ -23,7 +25,9 @@ from majung.outbox.relay import Relay
 from majung.ports import Transaction
 from majung.positions.geodesy import destination
 from majung.positions.model import LivePosition
+from majung.serve.http.dispatch import changes
 from majung.settings import CellSettings, DispatchSettings, LogSettings
+from tests.conftest import leave_out
 from tests.orders_kit import ADMIN, CUSTOMER, STORE, WISH, OpenStore
 
 C = Command
@@ -444,6 +448,56 @@ async def test_from_the_log_in_the_background(city: City) -> None:
         task.cancel()
     ended = await asyncio.gather(*work, return_exceptions=True)
     assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+
+
+async def test_two_servers_that_know_nothing_of_each_other_give_nobody_two(city: City) -> None:
+    for number in range(6):
+        await city.rider(f"r{number}", 100.0 + number)
+    orders = [await city.order() for _ in range(6)]
+    await city.pump()
+    await city.restart()
+    other = city.new_dispatch()
+    await other.load()
+    await asyncio.gather(city.dispatch.step(), other.step())
+    for _ in range(4):
+        city.clock.advance(1)
+        await asyncio.gather(city.dispatch.step(), other.step())
+    holds = await city.database.read(HOLDS)
+    assert len(holds) == len({rider for rider, _ in holds}) == len({order for _, order in holds}) == 6
+    assert {order for _, order in holds} == {order.order_id for order in orders}
+
+
+async def test_in_batches_all_that_wait_get_riders_together(city: City) -> None:
+    try:
+        require_scipy()
+    except ValueError as problem:
+        leave_out(str(problem))
+    city.settings = DispatchSettings(batch=True)
+    city.dispatch = city.new_dispatch()
+    for number in range(4):
+        await city.rider(f"r{number}", 100.0 + number)
+    orders = [await city.order() for _ in range(5)]
+    await city.turn()
+    holds = await city.database.read(HOLDS)
+    assert len(holds) == 4 == len({order for _, order in holds})
+    assert city.dispatch.overview().unassigned == len(orders)
+
+
+def test_what_a_phone_is_told_follows_from_what_changed() -> None:
+    offer = OfferView("f1", "o1", OfferStatus.OPEN, 0, 9, "s", "", 0, 0, 0, 0, 0, "", 0, 0)
+    other = msgspec.structs.replace(offer, offer_id="f2", order_id="o2")
+    off, on = RiderStanding("r", False, None, ""), RiderStanding("r", True, None, "")
+    asked, carrying = RiderStanding("r", True, offer, ""), RiderStanding("r", True, None, "o1")
+
+    def told(last: RiderStanding | None, now: RiderStanding) -> list[str]:
+        return [message["type"] for message in changes(last, now)]
+
+    assert told(None, asked) == ["standing"] and told(on, on) == []
+    assert told(off, asked) == ["duty", "offer"]
+    assert told(asked, on) == ["withdrawn"] and told(asked, carrying) == ["assigned"]
+    assert told(asked, RiderStanding("r", True, other, "")) == ["withdrawn", "offer"]
+    assert told(carrying, on) == ["released"]
+    assert told(carrying, RiderStanding("r", True, None, "o2")) == ["released", "assigned"]
 
 
 # ------------------------------------------------------------------------------------------- all at once
