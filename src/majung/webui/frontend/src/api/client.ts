@@ -48,7 +48,7 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
 }
 
 /** RFC 9457 problem details, or whatever else came. */
-async function problem(response: Response): Promise<ApiError> {
+export async function problem(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => "");
   try {
     const body = JSON.parse(text) as { title?: string; detail?: string };

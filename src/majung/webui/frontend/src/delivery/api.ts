@@ -1,6 +1,6 @@
 // The calls of the delivery pages.
 
-import { get, randomKey, request } from "../api/client";
+import { get, problem, randomKey, request } from "../api/client";
 import type { Address, AuditLine, Command, Order, Proof } from "./types";
 
 export interface Me {
@@ -132,7 +132,8 @@ async function answer<T>(path: string, init: RequestInit): Promise<T> {
 export const deliveryApi = {
   me: () => get<Me>("/v1/me"),
   async signUp(name: string, password: string, role: string): Promise<void> {
-    await request("/v1/sign-up", json("POST", { name, password, role }));
+    const response = await fetch("/v1/sign-up", json("POST", { name, password, role })); // there is no token yet
+    if (!response.ok) throw await problem(response);
   },
   async opensFor(role: string): Promise<boolean> {
     const response = await fetch("/v1/sign-up");
@@ -152,7 +153,8 @@ export const deliveryApi = {
   store: (store: string) => get<StorePage>(`/v1/stores/${id(store)}`),
   orders: async (query: Record<string, string | number | undefined> = {}) =>
     (await get<{ orders: Order[] }>("/v1/orders", query)).orders,
-  order: (order: string) => get<Order>(`/v1/orders/${id(order)}`),
+  /** The view of an order that was placed just now may be a moment behind: this waits for it. */
+  order: (order: string, at_least_version = 1) => get<Order>(`/v1/orders/${id(order)}`, { at_least_version }),
   audit: async (order: string) => (await get<{ events: AuditLine[] }>(`/v1/orders/${id(order)}/audit`)).events,
   place: (wish: Wish, key: string) => answer<Order>("/v1/orders", json("POST", wish, { "Idempotency-Key": key })),
   command: (order: Order, command: Command, body: Record<string, unknown> = {}) =>
