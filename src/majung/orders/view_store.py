@@ -26,7 +26,8 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS order_view_board ON order_view (store_id, order_id) WHERE open = 1",
     "CREATE INDEX IF NOT EXISTS order_view_job ON order_view (rider_id, order_id) WHERE open = 1",
     "CREATE INDEX IF NOT EXISTS order_view_mine ON order_view (customer, order_id) WHERE open = 1",
-    "CREATE INDEX IF NOT EXISTS order_view_stuck ON order_view (changed_at_ms) WHERE open = 1",
+    "CREATE INDEX IF NOT EXISTS order_view_open ON order_view (order_id) WHERE open = 1",
+    "CREATE INDEX IF NOT EXISTS order_view_state ON order_view (state, order_id)",
     """CREATE TABLE IF NOT EXISTS order_trail (order_id TEXT NOT NULL, version INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (order_id, version))""",
     "CREATE TABLE IF NOT EXISTS view_offset (part INTEGER PRIMARY KEY, next_offset BIGINT NOT NULL)",
@@ -62,7 +63,8 @@ FILTERS = {
     "store_id": "store_id = :store_id",
     "rider_id": "rider_id = :rider_id AND rider_id <> ''",
     "state": "state = :state",
-    "open": "open = :open",
+    "open": "open = 1",  # a literal: only so does SQLite use the small index of open orders
+    "ended": "open = 0",
     "before": "order_id < :before",
     "unchanged_since_ms": "open = 1 AND changed_at_ms <= :unchanged_since_ms",
     "text": """order_id IN (SELECT order_id FROM (SELECT order_id, words FROM order_view
