@@ -91,8 +91,25 @@ HEADERS: dict[int, dict[str, Any]] = {
     503: _RETRY_AFTER,
     507: _RETRY_AFTER,
 }
+_ORDER_WRITES = (
+    "place_order",
+    "accept_order",
+    "set_cooking_time",
+    "reject_order",
+    "cancel_order",
+    "fail_order",
+    "ready_order",
+    "pick_up_order",
+    "depart_order",
+    "deliver_order",
+    "reassign_order",
+    "unassign_order",
+)
 # Problems that do not follow from what an operation takes.
 ALSO = {
+    **{name: {409, 507} for name in _ORDER_WRITES},
+    "add_proof_photo": {400, 404, 507},
+    "add_proof_signature": {404, 507},
     "add_user": {409, 507},
     "revoke_user": {409, 507},
     "set_password": {507},
@@ -233,6 +250,7 @@ DESCRIPTIONS = {
 _TEXT = {"type": "string"}
 _TRACK = "A file; see docs/api.md."
 CONTENT: dict[str, dict[str, Any]] = {
+    "get_proof": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     "get_track": {
         "application/json": {"schema": {"$ref": "#/components/schemas/Track"}},
         "application/geo+json": {"schema": {"type": "object", "description": "RFC 7946, a Point for each."}},
@@ -268,6 +286,7 @@ _TRACCAR = {
 REQUESTS: dict[str, dict[str, Any]] = {
     "owntracks_door": {"content": {"application/json": {"schema": {}, "example": _OWNTRACKS}}},
     "osmand_door": {"content": {"application/json": {"schema": {}, "example": _TRACCAR}}},
+    "add_proof_photo": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
     "overland_door": {"content": {"application/json": {"schema": {}, "example": _OVERLAND}}},
 }
 
