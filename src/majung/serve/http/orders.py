@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import HeaderParameter, Parameter
+from litestar.params import HeaderParameter, Parameter, QueryParameter
 
 from majung.auth.model import Forbidden, Principal, Role
 from majung.auth.policy import Action, may
@@ -27,8 +27,8 @@ Key = Annotated[
 ]
 As = Annotated[
     str,
-    Parameter(
-        query="as",
+    QueryParameter(
+        name="as",
         max_length=200,
         description="For administrators: act as this one's customer, store or rider. The audit names you.",
     ),
