@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "uv"], check=True)
-    for name, extra in (("run", []), ("dev", ["--group", "dev"])):
+    for name, extra in (("run", []), ("dev", ["--group", "dev", "--all-extras"])):
         subprocess.run(
             [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
             + ["--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"]
