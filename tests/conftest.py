@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -13,6 +14,15 @@ sys.path.insert(0, str(ROOT))
 from tests.server import Server, start_server  # noqa: E402
 
 SHARED_DATA = Path(os.environ.get("MAJUNG_SHARED_DATA", ROOT.parent / "shared" / "data"))
+# No test is timed (a busy machine would fail it), and CI tries the same examples every time: a new one is
+# found by whoever works on the code, not by whoever waits for a landing.
+settings.register_profile(
+    "majung",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+settings.load_profile("majung")
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
 

@@ -79,7 +79,7 @@ class FenceService:
 
     def fences(self) -> list[Fence]:
         """All of them, oldest first."""
-        return list(self._fences.values())
+        return sorted(self._fences.values(), key=lambda fence: (fence.created_at_ms, fence.fence_id))
 
     def get(self, fence_id: str) -> Fence:
         """One. Raises LookupError."""
