@@ -50,7 +50,7 @@ from majung.cli import main
 main()
 """
 
-PATHS = {
+PATHS: dict[Command, tuple[str, dict[str, Any]]] = {
     Command.ACCEPT: ("accept", {"cooking_minutes": 10}),
     Command.REJECT: ("reject", {"reason": "no"}),
     Command.SET_COOKING_TIME: ("cooking-time", {"cooking_minutes": 20}),

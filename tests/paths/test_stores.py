@@ -107,8 +107,14 @@ def test_a_customer_finds_it(customer: Caller, store: dict[str, Any]) -> None:
     for params in ({}, {"q": "황금"}, {"q": "강남황금"}, {"q": "ㅎㄱㅊㅋ"}, {"category": "chicken"}):
         assert found(customer, **params) == mine, params
         assert found(customer, **near, **params) == mine, params
-    for params in ({"q": "피자"}, {"q": "%"}, {"category": "pizza"}, {"lat": 35.1, "lon": 129.0}):
-        assert found(customer, **params) == [], params
+    elsewhere: tuple[dict[str, Any], ...] = (
+        {"q": "피자"},
+        {"q": "%"},
+        {"category": "pizza"},
+        {"lat": 35.1, "lon": 129.0},
+    )
+    for wish in elsewhere:
+        assert found(customer, **wish) == [], wish
     card = customer("GET", "/v1/stores", params=near).json()["stores"][0]
     assert card["is_open"] is True
     assert card["delivers"] is True
