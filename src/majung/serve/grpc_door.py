@@ -152,14 +152,16 @@ class GrpcDoor:
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     """Channel arguments of gRPC core; docs/decisions/0004-grpc-door.md has the numbers behind them."""
     patience_ms = round(settings.header_timeout.total_seconds() * 1000)
+    pending = 2 * settings.max_streams + 1000
     return [
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", 16_384),
         # Calls that the event loop has not accepted yet. Past 1,000 core cancels them at random, and any
-        # that has waited for 30 s: both happen to good devices when the server is busy for a moment.
-        ("grpc.server.max_pending_requests", settings.max_streams),
-        ("grpc.server.max_pending_requests_hard_limit", settings.max_streams),
+        # that has waited for 30 s: both happen to good devices when the server is busy for a moment. All
+        # streams may come back in one moment, and those past `max_streams` are to be told so in words.
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", pending),
         ("grpc.server_max_unrequested_time_in_server", ACCEPT_WITHIN_S),
         # A connection must speak TLS and HTTP/2 within this, have a call within IDLE_MS, answer pings.
         ("grpc.server_handshake_timeout_ms", patience_ms),
