@@ -33,6 +33,12 @@ def leave_out(what: str) -> None:
     pytest.skip(f"left out, missing: {what}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first, so that at the end no worker waits for the one that began last."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of recorded tracks (never part of the project)."""
