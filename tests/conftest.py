@@ -35,7 +35,9 @@ def leave_out(what: str) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests first, so that at the end no worker waits for the one that began last."""
-    long = {item.path for item in items if item.get_closest_marker("slow")}
+    long = {
+        item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("timeout")
+    }
     items.sort(key=lambda item: item.path not in long)
 
 
