@@ -1,125 +1,30 @@
-"""Dispatch with real tables, real orders and a real live store; time goes by hand."""
+"""Dispatch, order by order: who is asked, who answers, who is told."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from majung.backends.embedded.database import EmbeddedDatabase
-from majung.backends.embedded.livestore import EmbeddedLiveStore
-from majung.backends.embedded.log import EmbeddedLog
-from majung.clock import ManualClock
 from majung.dispatch.assign import require_scipy
-from majung.dispatch.model import Offer, OfferOver, OfferStatus, OfferView, RiderStanding
-from majung.dispatch.service import Dispatch
-from majung.orders.model import Actor, ActorRef, Command, CommandArgs, Order, OrderState, Proof
-from majung.orders.service import OrderConflict, OrderService, RiderTaken
-from majung.orders.store import decode_event
+from majung.dispatch.model import OfferOver, OfferStatus, OfferView, RiderStanding
+from majung.orders.model import Actor, ActorRef, Command, CommandArgs
 from majung.outbox.relay import Relay
-from majung.ports import Transaction
-from majung.positions.geodesy import destination
-from majung.positions.model import LivePosition
 from majung.serve.http.dispatch import changes
-from majung.settings import CellSettings, DispatchSettings, LogSettings
+from majung.settings import DispatchSettings
 from tests.conftest import leave_out
-from tests.orders_kit import ADMIN, CUSTOMER, STORE, WISH, OpenStore
+from tests.dispatch_kit import HOLDS, City, open_city
+from tests.orders_kit import ADMIN, STORE
 
 C = Command
-EVENTS = "SELECT order_id, version, payload FROM order_event ORDER BY order_id, version"
-HOLDS = "SELECT rider_id, order_id FROM dispatch_offer WHERE status IN ('open', 'accepted')"
-
-
-class City:
-    """One store, some riders, and dispatch that can die and come back."""
-
-    def __init__(
-        self, database: EmbeddedDatabase, live: EmbeddedLiveStore, log: EmbeddedLog, clock: ManualClock
-    ) -> None:
-        self.database, self.live, self.log, self.clock = database, live, log, clock
-        self.orders = OrderService(database, clock, OpenStore())
-        self.settings = DispatchSettings()
-        self.dispatch = self.new_dispatch()
-        self._seen: set[tuple[str, int]] = set()
-
-    def new_dispatch(self) -> Dispatch:
-        return Dispatch(self.database, self.log, self.live, self.orders, self.clock, self.settings)
-
-    async def restart(self) -> None:
-        """Everything in memory is gone; events since the beginning come again."""
-        self.dispatch = self.new_dispatch()
-        await self.dispatch.load()
-
-    async def rider(self, name: str, away_m: float, on: bool = True) -> None:
-        """On the map, so far north of the store."""
-        order = await self.orders.get_for_write(await self._sample())
-        place = destination(order.store_latitude, order.store_longitude, 0.0, away_m)
-        now_ms = self.clock.now_ms()
-        await self.live.put([LivePosition(name, *place, now_ms, now_ms)])
-        if on:
-            await self.dispatch.set_duty(name, True)
-
-    async def _sample(self) -> str:
-        if not hasattr(self, "_sample_id"):
-            self._sample_id = (await self.orders.place(WISH, CUSTOMER.id)).order_id
-        return self._sample_id
-
-    async def order(self, minutes: int = 10) -> Order:
-        order = await self.orders.place(WISH, CUSTOMER.id)
-        args = CommandArgs(cooking_minutes=minutes)
-        return await self.orders.command(order.order_id, C.ACCEPT, STORE, args)
-
-    async def pump(self, again: bool = False) -> None:
-        """Hand over what happened since (or everything again), as the log does."""
-        rows = await self.database.read(EVENTS)
-        fresh = [row for row in rows if again or (row[0], row[1]) not in self._seen]
-        self._seen |= {(row[0], row[1]) for row in fresh}
-        await self.dispatch.observe([decode_event(row[2]) for row in fresh])
-
-    async def turn(self) -> None:
-        await self.pump()
-        await self.dispatch.step()
-
-    def offer(self, rider_id: str) -> Offer | None:
-        held = self.dispatch._board.by_rider.get(rider_id)
-        return held if held is not None and held.status is OfferStatus.OPEN else None
-
-    def offered(self, rider_id: str) -> Offer:
-        offer = self.offer(rider_id)
-        assert offer is not None
-        return offer
-
-    async def now(self, order: Order) -> Order:
-        return await self.orders.get_for_write(order.order_id)
-
-    async def finish(self, order: Order, rider_id: str) -> None:
-        rider = ActorRef(Actor.RIDER, rider_id)
-        if (await self.now(order)).state is OrderState.COOKING:
-            await self.orders.command(order.order_id, C.READY, STORE)
-        await self.orders.command(order.order_id, C.PICK_UP, rider)
-        await self.orders.command(order.order_id, C.DEPART, rider)
-        proof = CommandArgs(proof=Proof("photo", "p1"))
-        await self.orders.command(order.order_id, C.DELIVER, rider, proof)
 
 
 @pytest.fixture
 async def city(tmp_path: Path) -> AsyncIterator[City]:
-    clock = ManualClock()
-    database = await EmbeddedDatabase(tmp_path / "majung.db").open()
-    live = await EmbeddedLiveStore.open(tmp_path, CellSettings.model_validate({}), clock)
-    log = await EmbeddedLog.open(tmp_path / "log", LogSettings.model_validate({}), clock)
-    yield City(database, live, log, clock)
-    await log.close()
-    await live.close()
-    await database.close()
-
-
-# ------------------------------------------------------------------------------------------ one order
+    async with open_city(tmp_path) as opened:
+        yield opened
 
 
 async def test_the_nearest_free_rider_is_asked_and_accepting_makes_the_order_theirs(city: City) -> None:
@@ -353,68 +258,6 @@ async def test_who_does_not_answer_is_asked_again_later(city: City) -> None:
     assert city.offer("r") is not None
 
 
-# -------------------------------------------------------------------------------------------- crashes
-
-
-async def test_after_a_restart_offers_end_by_the_clock(city: City) -> None:
-    await city.rider("a", 100)
-    await city.rider("b", 200)
-    await city.order()
-    await city.turn()
-    offer = city.offered("a")
-    city.clock.advance(5)
-    await city.restart()
-    assert city.offer("a") == offer and city.dispatch.standing("a").on
-    await city.turn()
-    assert city.offer("b") is None
-    city.clock.advance(10)
-    await city.restart()
-    await city.turn()
-    assert city.offer("a") is None and city.offer("b") is not None
-    await city.restart()  # who has refused is known
-    await city.dispatch.decline(city.offered("b").offer_id, "b")
-    await city.turn()
-    assert city.offer("a") is None
-
-
-def accepted_and_no_more(tx: Transaction, offer_id: str) -> None:
-    tx.execute("UPDATE dispatch_offer SET status = 'accepted' WHERE offer_id = ?", (offer_id,))
-
-
-async def test_a_crash_between_acceptance_and_assignment_loses_neither(city: City) -> None:
-    await city.rider("r", 100)
-    for assigned in (False, True):
-        order = await city.order()
-        await city.turn()
-        offer = city.offered("r")
-        await city.database.write(partial(accepted_and_no_more, offer_id=offer.offer_id))
-        if assigned:
-            dispatch = ActorRef(Actor.DISPATCH, "dispatch")
-            await city.orders.command(order.order_id, C.ASSIGN, dispatch, CommandArgs(rider_id="r"))
-        await city.restart()
-        await city.dispatch.step()
-        city.clock.advance(5)
-        await city.dispatch.step()
-        assert (await city.now(order)).rider_id == "r"
-        await city.pump(again=True)
-        assert city.dispatch.standing("r").order_id == order.order_id
-        await city.finish(order, "r")
-        await city.turn()
-
-
-async def test_events_that_come_again_change_nothing(city: City) -> None:
-    await city.rider("r", 100)
-    order = await city.order()
-    await city.turn()
-    await city.dispatch.accept(city.offered("r").offer_id, "r")
-    await city.turn()
-    await city.pump(again=True)
-    await city.restart()
-    await city.pump(again=True)
-    assert city.dispatch.standing("r").order_id == order.order_id
-    assert await city.database.read(HOLDS) == [("r", order.order_id)]
-
-
 async def test_old_rows_go(city: City) -> None:
     await city.rider("r", 100)
     order = await city.order()
@@ -450,23 +293,6 @@ async def test_from_the_log_in_the_background(city: City) -> None:
     assert all(isinstance(end, asyncio.CancelledError) for end in ended)
 
 
-async def test_two_servers_that_know_nothing_of_each_other_give_nobody_two(city: City) -> None:
-    for number in range(6):
-        await city.rider(f"r{number}", 100.0 + number)
-    orders = [await city.order() for _ in range(6)]
-    await city.pump()
-    await city.restart()
-    other = city.new_dispatch()
-    await other.load()
-    await asyncio.gather(city.dispatch.step(), other.step())
-    for _ in range(4):
-        city.clock.advance(1)
-        await asyncio.gather(city.dispatch.step(), other.step())
-    holds = await city.database.read(HOLDS)
-    assert len(holds) == len({rider for rider, _ in holds}) == len({order for _, order in holds}) == 6
-    assert {order for _, order in holds} == {order.order_id for order in orders}
-
-
 async def test_in_batches_all_that_wait_get_riders_together(city: City) -> None:
     try:
         require_scipy()
@@ -498,107 +324,3 @@ def test_what_a_phone_is_told_follows_from_what_changed() -> None:
     assert told(asked, RiderStanding("r", True, other, "")) == ["withdrawn", "offer"]
     assert told(carrying, on) == ["released"]
     assert told(carrying, RiderStanding("r", True, None, "o2")) == ["released", "assigned"]
-
-
-# ------------------------------------------------------------------------------------------- all at once
-
-KINDS = "order order accept accept accept decline wait cancel finish off on crash reassign together unassign"
-MOVES = st.lists(st.tuples(st.sampled_from(KINDS.split()), st.integers(0, 7)), max_size=30)
-
-
-async def check_invariants(city: City, orders: list[Order], told: bool) -> None:
-    holds = await city.database.read(HOLDS)
-    assert len({rider for rider, _ in holds}) == len(holds) == len({order for _, order in holds})
-    now = [await city.now(order) for order in orders]
-    carried = [order.rider_id for order in now if order.rider_id and not order.ended_at_ms]
-    assert len(set(carried)) == len(carried)
-    if not told:  # dispatch has not heard of everything yet
-        return
-    seen = city.dispatch.overview(1_000).orders
-    needing = {o.order_id for o in now if not o.rider_id and o.accepted_at_ms and not o.ended_at_ms}
-    pending = {order for _, order in holds} - {entry.order_id for entry in seen}
-    assert needing <= {entry.order_id for entry in seen} | pending  # none forgotten
-
-
-async def do(city: City, move: str, number: int, orders: list[Order], riders: list[str]) -> None:
-    rider = riders[number % len(riders)]
-    order = orders[number % len(orders)] if orders else None
-    offer = city.offer(rider)
-    try:
-        if move == "order":
-            orders.append(await city.order())
-        elif move == "accept" and offer:
-            await city.dispatch.accept(offer.offer_id, rider)
-        elif move == "decline" and offer:
-            await city.dispatch.decline(offer.offer_id, rider)
-        elif move == "wait":
-            city.clock.advance(4.0 * number)
-        elif move in ("on", "off"):
-            await city.dispatch.set_duty(rider, move == "on")
-        elif move == "crash":
-            await city.restart()
-        elif move == "together":
-            held = [(name, city.offer(name)) for name in riders]
-            accepts = [city.dispatch.accept(o.offer_id, name) for name, o in held if o]
-            jobs = [city.dispatch.step(), city.pump(again=True), *accepts]
-            await asyncio.gather(*jobs, return_exceptions=True)
-        elif order is not None:
-            await command(city, move, order, rider)
-    except (OfferOver, OrderConflict, RiderTaken):
-        pass
-
-
-async def command(city: City, move: str, order: Order, rider: str) -> None:
-    now = await city.now(order)
-    if move == "cancel" and now.state in (OrderState.COOKING, OrderState.READY):
-        await city.orders.command(order.order_id, C.CANCEL, STORE, CommandArgs(reason="no"))
-    elif move == "reassign" and not now.ended_at_ms:
-        await city.orders.command(order.order_id, C.ASSIGN, ADMIN, CommandArgs(rider_id=rider))
-    elif move == "unassign" and now.rider_id:
-        await city.orders.command(order.order_id, C.UNASSIGN, ADMIN)
-    elif move == "finish" and now.rider_id and not now.ended_at_ms:
-        await city.finish(now, now.rider_id)
-
-
-@given(moves=MOVES)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_whatever_happens_no_rider_has_two_and_no_order_is_forgotten(
-    moves: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder, clock = tmp_path_factory.mktemp("city"), ManualClock()
-    database = await EmbeddedDatabase(folder / "majung.db").open()
-    live = await EmbeddedLiveStore.open(folder, CellSettings.model_validate({}), clock)
-    log = await EmbeddedLog.open(folder / "log", LogSettings.model_validate({}), clock)
-    try:
-        city = City(database, live, log, clock)
-        riders, orders = ["a", "b", "c"], [await city.order()]
-        for number, name in enumerate(riders):
-            await city.rider(name, 200.0 * (number + 1))
-        for move, number in moves:
-            await do(city, move, number, orders, riders)
-            if number % 2:
-                await city.turn()
-            await check_invariants(city, orders, told=bool(number % 2))
-        await finish_all(city, orders)
-    finally:
-        await log.close()
-        await live.close()
-        await database.close()
-
-
-async def finish_all(city: City, orders: list[Order]) -> None:
-    """Enough riders who say yes: every order ends assigned, and none of them has a second one."""
-    for number in range(len(orders)):
-        await city.rider(f"yes-{number}", 300.0 + number)
-    for _ in range(20):
-        city.clock.advance(16)
-        await city.turn()
-        for name in [f"yes-{number}" for number in range(len(orders))]:
-            if offer := city.offer(name):
-                await city.dispatch.accept(offer.offer_id, name)
-        await city.turn()
-        if not city.dispatch.overview().unassigned:
-            break
-    await check_invariants(city, orders, told=True)
-    now = [await city.now(order) for order in orders]
-    assert all(order.rider_id or order.ended_at_ms for order in now)
