@@ -27,6 +27,7 @@ from majung.orders.service import OrderService
 from majung.orders.view_source import kept_events
 from majung.orders.views import OrderViews
 from majung.outbox.relay import Relay
+from majung.outward import Outward
 from majung.ports import Damaged
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
@@ -127,6 +128,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         views_db = await _open_views(data)
         stack.push_async_callback(views_db.close)
         order_live = OrderLive(settings.live, clock, views_db, live)
+        outward = Outward(settings.outward)
+        stack.push_async_callback(outward.close)
         hub.listeners.append(order_live.positions)
         orders.listeners.append(relay.wake)
         yield Services(
@@ -157,4 +160,5 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             views_db=views_db,
             order_live=order_live,
             order_views=OrderViews(log, views_db, clock, order_live, kept_events(database)),
+            outward=outward,
         )

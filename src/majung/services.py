@@ -17,6 +17,7 @@ from majung.orders.proofs import ProofStore
 from majung.orders.service import OrderService
 from majung.orders.views import OrderViews
 from majung.outbox.relay import Relay
+from majung.outward import Outward
 from majung.ports import Database, Fanout, History, LiveStore, Log
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
@@ -58,4 +59,5 @@ class Services:
     views_db: Database
     order_live: OrderLive
     order_views: OrderViews
+    outward: Outward
     streams: Callable[[], int] = lambda: 0

@@ -5,6 +5,7 @@ environment (`MAJUNG_POSITIONS__MAX_AGE=30d`), the file `majung.toml` in the dat
 named by `--config`), the default below. Durations are written `250ms`, `10s`, `5m`, `24h`, `7d`, `20y`.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -254,6 +255,24 @@ class DispatchSettings(_Section):
     )
 
 
+def _networks(given: object) -> object:
+    text = str(_joined(given))
+    for part in text.split(","):
+        if part.strip():
+            ipaddress.ip_network(part.strip())
+    return text
+
+
+class OutwardSettings(_Section):
+    """Calls to addresses that others chose: push services, webhooks."""
+
+    allow_networks: Annotated[str, BeforeValidator(_networks)] = Field(
+        "",
+        description="Networks that are not public and may be called all the same, as 10.0.0.0/8; with commas.",
+    )
+    timeout: Duration = Field(timedelta(seconds=10), description="A call must be answered within this.")
+
+
 class MapSettings(_Section):
     """The map page."""
 
@@ -289,6 +308,7 @@ class Settings(BaseSettings):
     map: MapSettings = MapSettings()
     delivery: DeliverySettings = DeliverySettings()
     dispatch: DispatchSettings = DispatchSettings()
+    outward: OutwardSettings = OutwardSettings()
 
     @classmethod
     def settings_customise_sources(
