@@ -48,7 +48,7 @@ class City:
         await self.dispatch.load()
 
     async def rider(self, name: str, away_m: float, on: bool = True) -> None:
-        """On the map, so far north of the store."""
+        """On the map, so far north of the store, and heard just now."""
         order = await self.orders.get_for_write(await self._sample())
         place = destination(order.store_latitude, order.store_longitude, 0.0, away_m)
         now_ms = self.clock.now_ms()

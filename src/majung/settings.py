@@ -242,6 +242,15 @@ class DispatchSettings(_Section):
     ask_again_after: Duration = Field(
         timedelta(seconds=60), description="A rider who did not answer is asked again for it after this."
     )
+    heard_within: Duration = Field(
+        timedelta(minutes=2),
+        description="A rider whose position is older is not asked: the phone is off or without network.",
+    )
+    off_duty_after_missed: int = Field(
+        3,
+        ge=0,
+        description="A rider who lets so many offers in a row run out is taken off duty; 0: never.",
+    )
     base_fee_krw: int = Field(3_000, ge=0, description="What a rider earns with an order, at least.")
     per_km_krw: int = Field(800, ge=0, description="And for each km from the store to the customer.")
     way_factor: float = Field(

@@ -155,7 +155,7 @@ def test_offer_decline_accept_and_what_each_phone_hears(town: Town) -> None:
         far.post(f"{path}/fail", {"reason": "end of the test"})
         assert heard(b, "released")["order_id"] == order["order_id"]
         near.off()
-        assert heard(a, "duty") == {"type": "duty", "on": False}
+        assert heard(a, "duty") == {"type": "duty", "on": False, "off_because": ""}
     far.off()
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from majung.dispatch.assign import require_scipy
-from majung.dispatch.model import OfferOver, OfferStatus, OfferView, RiderStanding
+from majung.dispatch.model import Offer, OfferOver, OfferStatus, OfferView, RiderStanding
 from majung.orders.model import Actor, ActorRef, Command, CommandArgs
 from majung.outbox.relay import Relay
 from majung.serve.http.dispatch import changes
@@ -239,6 +239,7 @@ async def test_offered_ahead_of_ready_only_then(city: City) -> None:
     await city.turn()
     assert city.offer("r") is None
     await city.orders.command(order.order_id, C.READY, STORE)
+    await city.rider("r", 100)
     await city.turn()
     assert city.offer("r") is not None
 
@@ -256,6 +257,69 @@ async def test_who_does_not_answer_is_asked_again_later(city: City) -> None:
     city.clock.advance(3)
     await city.turn()
     assert city.offer("r") is not None
+
+
+@pytest.mark.parametrize("others", [0, 40])
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_phone_that_is_not_heard_any_more_is_not_asked(city: City, others: int, batch: bool) -> None:
+    if batch:
+        need_scipy()
+    city.settings = DispatchSettings(batch=batch)
+    city.dispatch = city.new_dispatch()
+    await city.rider("dead", 100)
+    city.clock.advance(121)
+    for number in range(others):  # few are measured, many are looked up by their cells
+        await city.rider(f"far-{number}", 900.0 + number)
+    await city.rider("alive", 800)
+    await city.order()
+    await city.turn()
+    assert city.offer("dead") is None and city.offer("alive") is not None
+    await city.order()
+    await city.rider("dead", 100, on=False)  # back; on duty it has been all the while
+    await city.turn()
+    assert city.offer("dead") is not None
+
+
+async def lets_it_run_out(city: City, rider_id: str) -> Offer:
+    await city.rider(rider_id, 100, on=False)
+    await city.order()
+    await city.turn()
+    offer = city.offered(rider_id)
+    city.clock.advance(15)
+    await city.turn()
+    return offer
+
+
+async def test_who_lets_three_offers_run_out_goes_off_duty_and_is_told(city: City) -> None:
+    await city.rider("r", 100)
+    offer = [await lets_it_run_out(city, "r") for _ in range(2)][-1]
+    with pytest.raises(OfferOver):  # an answer that comes too late is an answer
+        await city.dispatch.accept(offer.offer_id, "r")
+    for _ in range(2):
+        await lets_it_run_out(city, "r")
+        assert city.dispatch.standing("r").on
+    bell, leave = city.dispatch.listen("r")
+    await lets_it_run_out(city, "r")
+    assert bell.is_set()
+    leave()
+    told = city.dispatch.standing("r")
+    assert (told.on, told.offer, told.off_because) == (False, None, "missed_offers")
+    await city.restart()
+    await city.turn()
+    assert not city.dispatch.standing("r").on and city.offer("r") is None
+    assert (await city.dispatch.set_duty("r", True)).off_because == ""
+    await city.turn()
+    assert city.offer("r") is not None
+    assert (await city.dispatch.set_duty("r", False)).off_because == ""
+
+
+async def test_nobody_is_taken_off_duty_where_that_is_not_wanted(city: City) -> None:
+    city.settings = DispatchSettings(off_duty_after_missed=0)
+    city.dispatch = city.new_dispatch()
+    await city.rider("r", 100)
+    for _ in range(5):
+        await lets_it_run_out(city, "r")
+    assert city.dispatch.standing("r").on
 
 
 async def test_old_rows_go(city: City) -> None:
@@ -293,11 +357,15 @@ async def test_from_the_log_in_the_background(city: City) -> None:
     assert all(isinstance(end, asyncio.CancelledError) for end in ended)
 
 
-async def test_in_batches_all_that_wait_get_riders_together(city: City) -> None:
+def need_scipy() -> None:
     try:
         require_scipy()
     except ValueError as problem:
         leave_out(str(problem))
+
+
+async def test_in_batches_all_that_wait_get_riders_together(city: City) -> None:
+    need_scipy()
     city.settings = DispatchSettings(batch=True)
     city.dispatch = city.new_dispatch()
     for number in range(4):

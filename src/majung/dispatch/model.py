@@ -97,12 +97,16 @@ class OfferView(msgspec.Struct, frozen=True):
 
 
 class RiderStanding(msgspec.Struct, frozen=True):
-    """All that dispatch tells a rider: on duty or not, the open offer, the order that is carried ("": none)."""
+    """All that dispatch tells a rider: on duty or not, the open offer, the order that is carried ("": none).
+
+    `off_because` says why dispatch took the rider off duty: `missed_offers`, or "" (it did not).
+    """
 
     rider_id: str
     on: bool
     offer: OfferView | None
     order_id: str
+    off_because: str = ""
 
 
 class Unassigned(msgspec.Struct, frozen=True):

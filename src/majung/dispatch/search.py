@@ -30,12 +30,13 @@ class _Free:
 
 
 class Search:
-    """One round of looking; riders that were chosen in it are `taken`."""
+    """One round of looking; riders that were chosen in it are `taken`, those not heard since then unknown."""
 
-    def __init__(self, live: LiveStore, board: Board, now_ms: int) -> None:
+    def __init__(self, live: LiveStore, board: Board, now_ms: int, heard_since_ms: int = 0) -> None:
         self._live = live
         self._board = board
         self._now_ms = now_ms
+        self._heard_since_ms = heard_since_ms
         self._taken: set[str] = set()
         self._free: _Free | None = None
 
@@ -52,7 +53,7 @@ class Search:
             place = (order.store_latitude, order.store_longitude)
             hits = await self._live.nearest(*place, radius_m, _NEAREST)
             for hit in hits:
-                if self._may(entry, hit.rider_id):
+                if self._may(entry, hit.rider_id) and hit.position.received_at_ms >= self._heard_since_ms:
                     return hit.rider_id, hit.distance_m
             if len(hits) < _NEAREST:
                 return None
@@ -65,7 +66,7 @@ class Search:
             self._free.open[self._free.index[rider_id]] = False
 
     async def places(self) -> list[LivePosition]:
-        """Where the free riders are, those that are on the map."""
+        """Where the free riders are, those that are on the map and were heard lately."""
         return (await self._columns()).places
 
     def _may(self, entry: Waiting, rider_id: str) -> bool:
@@ -78,7 +79,8 @@ class Search:
     async def _columns(self) -> _Free:
         if self._free is None:
             found = await self._live.get(sorted(self._board.free - self._taken))
-            self._free = _Free([place for place in found if place is not None])
+            since_ms = self._heard_since_ms
+            self._free = _Free([p for p in found if p is not None and p.received_at_ms >= since_ms])
         return self._free
 
     def _of_all(self, entry: Waiting, radius_m: float, free: _Free) -> Choice | None:

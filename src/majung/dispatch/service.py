@@ -19,6 +19,7 @@ from majung.dispatch import ledger
 from majung.dispatch import store as sql
 from majung.dispatch.bells import Bells
 from majung.dispatch.board import Board, Waiting
+from majung.dispatch.missed import Missed
 from majung.dispatch.model import (
     CARRIED_IN,
     Offer,
@@ -91,6 +92,7 @@ class Dispatch:
         self._settings = settings
         self._board = Board(_ms(settings.ask_again_after))
         self._bells = Bells()
+        self._missed = Missed(settings.off_duty_after_missed)
         self._unconfirmed: dict[str, int] = {}  # held offers whose order does not say so yet → when to ask
         self._work = asyncio.Event()
         self._loaded = False
@@ -207,10 +209,15 @@ class Dispatch:
                 return [row for offer in offers for row in ledger.change(tx, offer, status, now_ms)]
 
             try:
-                self._apply(await self._database.write(work))
+                expired = await self._database.write(work)
             except BaseException:
                 self._board.keep_end(offers)
                 raise
+            self._apply(expired)
+            for rider_id in [offer.rider_id for offer in expired if self._missed.ran_out(offer.rider_id)]:
+                log.info("off_duty_after_missed_offers", rider_id=rider_id)
+                self._missed.take_off(rider_id)
+                await self._turn(rider_id, False)
 
     async def _match(self) -> None:
         """Offer what is due. In turn: what one order does not get, the next may."""
@@ -226,7 +233,7 @@ class Dispatch:
                         self._again(entry, now_ms)
 
     async def _offer_all(self, due: list[Waiting], now_ms: int) -> None:
-        search = Search(self._live, self._board, now_ms)
+        search = Search(self._live, self._board, now_ms, now_ms - _ms(self._settings.heard_within))
         choose = self._choose_together if self._settings.batch else self._choose_in_turn
         chosen = await choose(search, due)
         offers = [self._offer(entry.order, choice, OfferStatus.OPEN, now_ms) for entry, choice in chosen]
@@ -294,19 +301,24 @@ class Dispatch:
 
     async def set_duty(self, rider_id: str, on: bool) -> RiderStanding:
         """On or off duty. Going off declines the open offer; an order that is carried stays. Raises PortError."""
+        self._missed.heard(rider_id)
+        await self._turn(rider_id, on)
+        return self.standing(rider_id)
+
+    async def _turn(self, rider_id: str, on: bool) -> None:
         now_ms = self._clock.now_ms()
         changes = await self._database.write(lambda tx: ledger.set_duty(tx, rider_id, on, now_ms))
         self._board.put_duty(rider_id, on)
         self._apply(changes)
         self._bells.ring(rider_id)
         self._work.set()
-        return self.standing(rider_id)
 
     async def accept(self, offer_id: str, rider_id: str) -> Offer:
         """Take the offer: when this returns the order is this rider's. Twice is once.
 
         Raises LookupError, OfferOver (too late, or the order is gone), PortError (try again).
         """
+        self._missed.heard(rider_id)
         now_ms = self._clock.now_ms()
         offer = await self._database.write(lambda tx: ledger.accept(tx, offer_id, rider_id, now_ms))
         if offer.status is OfferStatus.ACCEPTED:
@@ -316,6 +328,7 @@ class Dispatch:
 
     async def decline(self, offer_id: str, rider_id: str) -> Offer:
         """Do not take the offer; the next rider is asked. Raises LookupError, OfferOver, PortError."""
+        self._missed.heard(rider_id)
         now_ms = self._clock.now_ms()
         offer = await self._database.write(lambda tx: ledger.decline(tx, offer_id, rider_id, now_ms))
         self._apply([offer])
@@ -374,7 +387,8 @@ class Dispatch:
         live = held is not None and held.status is OfferStatus.OPEN
         live = live and held is not None and held.expires_at_ms > self._clock.now_ms()
         view = self.view(held) if live and held is not None else None
-        return RiderStanding(rider_id, rider_id in self._board.duty, view, order_id)
+        on_duty = rider_id in self._board.duty
+        return RiderStanding(rider_id, on_duty, view, order_id, "" if on_duty else self._missed.why(rider_id))
 
     def view(self, offer: Offer) -> OfferView | None:
         """An offer with what a rider needs to know of its order; None when the order is over."""

@@ -172,7 +172,7 @@ def changes(last: RiderStanding | None, now: RiderStanding) -> list[dict[str, An
         return [{"type": "standing", **msgspec.to_builtins(now)}]
     found: list[dict[str, Any]] = []
     if last.on != now.on:
-        found.append({"type": "duty", "on": now.on})
+        found.append({"type": "duty", "on": now.on, "off_because": now.off_because})
     before, after = last.offer, now.offer
     gone = before is not None and (after is None or after.offer_id != before.offer_id)
     if gone and before is not None and now.order_id != before.order_id:
