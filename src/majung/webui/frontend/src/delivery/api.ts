@@ -115,6 +115,7 @@ export interface Standing {
   on: boolean;
   offer: Offer | null;
   order_id: string;
+  off_because: "" | "missed_offers";
 }
 
 const json = (method: string, body: unknown, headers: Record<string, string> = {}): RequestInit => ({

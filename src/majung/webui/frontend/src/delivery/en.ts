@@ -111,6 +111,7 @@ export const en = {
     goOn: "Go on duty",
     goOff: "Go off duty",
     offLead: "Go on duty to be offered orders.",
+    takenOff: "You were taken off duty because offers went unanswered. Start again when you are ready.",
     waiting: "Looking for an order near you…",
     sent: (n: number) => `${n.toLocaleString("en")} positions sent`,
     kept: (n: number) => `${n.toLocaleString("en")} kept until the connection is back`,
