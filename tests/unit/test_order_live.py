@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,6 +175,15 @@ class TestRider:
         await kit.live_store.put([position("r1", 37.55), before_the_pick_up, position("r3")])
         messages = await take(kit.viewer(ANN))
         assert [m["order_id"] for m in messages if m["type"] == "rider"] == ["ord-0001"]
+
+    async def test_where_a_new_rider_was_before_the_handover_is_not_shown(self, kit: Kit) -> None:
+        handed_over = event(1, 6, rider_id="r2")
+        order = msgspec.structs.replace(handed_over.order, assigned_at_ms=1_780_000_002_000)
+        await kit.happen([*story(1, 5), msgspec.structs.replace(handed_over, order=order)])
+        await kit.live_store.put([position("r2", at_ms=1_780_000_001_999)])
+        assert kinds(await take(kit.viewer(ANN))) == ["snapshot"]
+        await kit.live_store.put([position("r2", at_ms=1_780_000_002_000)])
+        assert kinds(await take(kit.viewer(ANN))) == ["snapshot", "rider"]
 
     async def test_a_resumed_viewer_goes_on_seeing_the_rider(self, kit: Kit) -> None:
         await kit.happen(story(1, 5))

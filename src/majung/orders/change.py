@@ -51,6 +51,7 @@ def _times(command: Command, after: OrderState, at_ms: int) -> dict[str, Any]:
         Command.READY: "ready_at_ms",
         Command.PICK_UP: "picked_up_at_ms",
         Command.DEPART: "departed_at_ms",
+        Command.ASSIGN: "assigned_at_ms",
     }.get(command)
     times = {name: at_ms} if name else {}
     if after in FINAL:
@@ -68,7 +69,7 @@ def _arguments(order: Order, command: Command, actor: ActorRef, args: CommandArg
     if command in _NEEDS_RIDER and not order.rider_id:
         raise NotNow(f"no rider is assigned, so nobody can {command.replace('_', ' ')}")
     if command is Command.UNASSIGN:
-        return {"rider_id": ""}
+        return {"rider_id": "", "assigned_at_ms": 0}
     if command is Command.DELIVER:
         return {"proof": _proof(order, actor, args)}
     if command in (Command.REJECT, Command.FAIL, Command.CANCEL):

@@ -78,7 +78,9 @@ class Precision(StrEnum):
 
     POINT = "point"  # GPS or a pin that somebody set
     BUILDING = "building"
+    STREET = "street"  # somewhere along it
     DONG = "dong"  # 법정동: the centre of a neighbourhood
+    DISTRICT = "district"  # 시·군·구, or wider
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -127,6 +129,7 @@ class Order(msgspec.Struct, frozen=True):
     changed_at_ms: int
     note: str = ""
     rider_id: str = ""
+    assigned_at_ms: int = 0  # to the rider it has now
     cooking_minutes: int = 0
     accepted_at_ms: int = 0
     ready_at_ms: int = 0

@@ -208,8 +208,11 @@ class OrderLive:
 
 
 def seen_while_carrying(order: Order, position: LivePosition) -> bool:
-    """Whether the position came after the pick-up: where the rider was before is nobody's business."""
-    return position.received_at_ms >= order.picked_up_at_ms
+    """Whether the position came after the pick-up by this rider, or after the order was given to this one on
+
+    the way: where a rider was before is nobody's business.
+    """
+    return position.received_at_ms >= max(order.picked_up_at_ms, order.assigned_at_ms)
 
 
 async def _look_again(viewer: OrderViewer) -> None:
