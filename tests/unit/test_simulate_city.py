@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from majung.clock import ManualClock
-from majung.simulate.city import City, Doing, Drive, demand
+from majung.simulate.city import City, Doing, demand
 from majung.simulate.mishaps import Odds, Phones
 from majung.simulate.run import Plan, Step, positions
 from majung.simulate.streets import CITIES, Streets
+from majung.simulate.traffic import Drive
 
 CALM = Odds(0, 0, 0, 0, 0, 0, 0, tunnels=0)
 

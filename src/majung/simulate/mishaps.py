@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from majung.simulate.city import Drive
 from majung.simulate.streets import Bools, Floats, Streets
+from majung.simulate.traffic import Drive
 
 
 @dataclass(frozen=True)

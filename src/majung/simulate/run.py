@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from majung.clock import Clock, SystemClock
 from majung.simulate.city import City
 from majung.simulate.mishaps import Fixes, Odds, Phones
+from majung.simulate.streets import Streets
+from majung.simulate.traffic import Drive
 from majung_sdk import BufferFull, Fleet, Problem, Reporter, Totals
 
 _KOREA_H = 9  # ahead of UTC: rush hours are local
@@ -22,7 +25,10 @@ _TICK_S = 0.05
 
 @dataclass(frozen=True)
 class Plan:
-    """What to simulate, and where to send it. Times in seconds; `speed` 2: the city runs twice as fast."""
+    """What to simulate, and where to send it. Times in seconds; `speed` 2: the city runs twice as fast.
+
+    `ids`: what the riders are called, and `tokens` a credential for each, when `token` is not for all.
+    """
 
     to: str
     token: str
@@ -37,9 +43,13 @@ class Plan:
     root_certificates: bytes | None = None
     connections: int = 4
     odds: Odds = field(default_factory=Odds)
+    ids: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
 
     def rider_ids(self) -> list[str]:
-        """`rider-0001` …, as wide as the last one needs."""
+        """`ids`, or `rider-0001` …, as wide as the last one needs."""
+        if self.ids:
+            return list(self.ids)
         width = max(4, len(str(self.riders)))
         return [f"{self.prefix}{number:0{width}d}" for number in range(1, self.riders + 1)]
 
@@ -68,9 +78,22 @@ class Step:
     fixes: Fixes
 
 
-def positions(plan: Plan, start_ms: int) -> Iterator[Step]:
+class Moving(Protocol):
+    """Whatever moves `Plan.riders` riders: `City`, which drives by itself, or one that is told where to."""
+
+    @property
+    def streets(self) -> Streets:
+        """What they drive on."""
+        ...
+
+    def step(self, seconds: float, hour: float) -> Drive:
+        """Let `seconds` pass at the local `hour`; where everybody is then."""
+        ...
+
+
+def positions(plan: Plan, start_ms: int, city: Moving | None = None) -> Iterator[Step]:
     """Round after round of everybody's fixes, without end. The same plan and start give the same."""
-    city = City(plan.city, plan.riders, plan.seed)
+    city = city or City(plan.city, plan.riders, plan.seed)
     phones = Phones(city.streets, plan.riders, plan.seed, plan.odds)
     round_ms = plan.rate_s / plan.speed * 1_000.0
     number = 0
@@ -90,6 +113,7 @@ async def simulate(
     on_progress: Callable[[Progress], None] | None = None,
     stop: asyncio.Event | None = None,
     drain_s: float = 10.0,
+    city: Moving | None = None,
 ) -> Progress:
     """Run until `stop` is set or `duration_s` is over, then wait up to `drain_s` for what is buffered.
 
@@ -98,9 +122,9 @@ async def simulate(
     """
     clock = clock or SystemClock()
     stop = stop or asyncio.Event()
-    rounds = positions(plan, clock.now_ms())
+    rounds = positions(plan, clock.now_ms(), city)
     async with _fleet(plan) as (fleet, progress):
-        sender = _Sender(await fleet.add(plan.rider_ids()), progress)
+        sender = _Sender(await fleet.add(plan.rider_ids(), plan.tokens or None), progress)
         ends_s = None if plan.duration_s is None else clock.monotonic_s() + plan.duration_s
         late_ms = 0.0
         for step in rounds:

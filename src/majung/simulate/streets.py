@@ -68,6 +68,11 @@ class Streets:
         result: Floats = at @ self._axes / self._scale + self._centre
         return result
 
+    def metres(self, degrees: Floats) -> Floats:
+        """Longitude and latitude (n, 2) as metres along the axes (n, 2): what `degrees` undoes."""
+        result: Floats = (degrees - self._centre) * self._scale @ self._axes.T
+        return result
+
     def headings(self, axis: Ints, forward: Bools) -> Floats:
         """Degrees clockwise from north of a drive along `axis`, towards larger coordinates or back."""
         across = np.where(axis == 0, 0.0, -90.0)
@@ -86,6 +91,15 @@ class Streets:
         rows = np.arange(len(inside))
         inside[rows, 1 - axis] = self.nearest_lines(1 - axis, inside[rows, 1 - axis])
         return Places(inside, axis)
+
+    def nearest(self, at: Floats) -> Places:
+        """Points (n, 2) moved onto the street that is nearest to each, kept inside the city."""
+        inside = np.clip(at, -self.plan.half_size_m, self.plan.half_size_m)
+        rows = np.arange(len(inside))
+        lines = np.column_stack([found[_nearest(found, inside[:, a])] for a, found in enumerate(self.lines)])
+        across: Ints = np.abs(lines - inside).argmin(axis=1)
+        inside[rows, across] = lines[rows, across]
+        return Places(inside, 1 - across)
 
     def routes(self, start: Places, end: Places, rng: np.random.Generator) -> Floats:
         """Three waypoints (n, 3, 2) along streets from each start to its end.
