@@ -8,6 +8,9 @@ from majung.auth.model import AuthError, Principal, Role
 from majung.auth.passwords import Passwords
 from majung.ports import Database, Overloaded
 
+NO_PASSWORD = "!"  # noqa: S105 -- no hash looks like this: nobody signs in with a password
+"""Stored for accounts that have an API token alone."""
+
 
 class Known(msgspec.Struct, frozen=True):
     """An account that stands behind a credential, as of a generation of its rights."""
@@ -62,6 +65,8 @@ class SignIn:
         if not rows or rows[0][3] is not None:
             return None, None
         role, generation, stored, _, rider_id, store_id = rows[0]
+        if stored == NO_PASSWORD:
+            return None, None
         return Known(name, Role(role), generation, rider_id, store_id), str(stored)
 
     async def _rehash(self, name: str, was: str, password: str) -> None:
