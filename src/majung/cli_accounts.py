@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from majung.auth.accounts import Accounts
-from majung.auth.model import Role
+from majung.auth.model import NO_ACCOUNTS, Role
 from majung.auth.passwords import Passwords
 from majung.auth.phones import address_of, app_settings
 from majung.ports import PortError
@@ -31,7 +31,7 @@ FromStdin = Annotated[
     typer.Option("--password-stdin", help="Read the password from standard input; without, one is made."),
 ]
 _DATA = Path("majung-data")
-_ROLES = ", ".join(role for role in Role if role is not Role.DEVICE)
+_ROLES = ", ".join(role for role in Role if role not in NO_ACCOUNTS)
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def add_user(
     store_id: Annotated[str, typer.Option("--store-id", help="For a store: the one that it runs.")] = "",
 ) -> None:
     """Add an account. Prints its name, role, password, and for programs an API token: only this once."""
-    if role not in [known for known in Role if known is not Role.DEVICE]:
+    if role not in set(Role) - NO_ACCOUNTS:
         raise typer.BadParameter(f"{role!r} is none of: {_ROLES}", param_hint="--role")
     password = _password(password_stdin)
     _print(

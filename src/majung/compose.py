@@ -34,8 +34,10 @@ from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
 from majung.positions.quarantine import QuarantineStore
 from majung.positions.triggers import Triggers
+from majung.routing.service import open_routing
 from majung.services import Services
 from majung.settings import Settings
+from majung.share.service import ShareService
 from majung.stores.service import StoreService
 from majung.tasks import Supervisor
 
@@ -128,10 +130,13 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         views_db = await _open_views(data)
         stack.push_async_callback(views_db.close)
         order_live = OrderLive(settings.live, clock, views_db, live)
+        router = open_routing(settings, clock)
+        stack.callback(router.close)
         outward = Outward(settings.outward)
         stack.push_async_callback(outward.close)
         hub.listeners.append(order_live.positions)
         orders.listeners.append(relay.wake)
+        order_views = OrderViews(log, views_db, clock, order_live, kept_events(database))
         yield Services(
             settings=settings,
             clock=clock,
@@ -159,6 +164,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             dispatch=Dispatch(database, log, live, orders, clock, settings.dispatch),
             views_db=views_db,
             order_live=order_live,
-            order_views=OrderViews(log, views_db, clock, order_live, kept_events(database)),
+            order_views=order_views,
+            shares=ShareService(database, orders, order_views, clock, settings.share),
             outward=outward,
+            router=router,
         )

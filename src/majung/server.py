@@ -68,6 +68,7 @@ async def _housekeeping(services: Services) -> None:
     await services.fences.drop_old(now_ms)
     await services.relay.drop_old(now_ms)
     await services.dispatch.drop_old(now_ms)
+    await services.shares.drop_old(now_ms)
 
 
 @contextlib.asynccontextmanager

@@ -23,7 +23,9 @@ from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
 from majung.positions.quarantine import QuarantineStore
+from majung.routing.service import Routing
 from majung.settings import Settings
+from majung.share.service import ShareService
 from majung.stores.service import StoreService
 from majung.tasks import Supervisor
 
@@ -59,5 +61,7 @@ class Services:
     views_db: Database
     order_live: OrderLive
     order_views: OrderViews
+    shares: ShareService
     outward: Outward
+    router: Routing
     streams: Callable[[], int] = lambda: 0

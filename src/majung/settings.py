@@ -282,6 +282,79 @@ class OutwardSettings(_Section):
     timeout: Duration = Field(timedelta(seconds=10), description="A call must be answered within this.")
 
 
+class ShareSettings(_Section):
+    """Share links: following one order without an account."""
+
+    lasts: Duration = Field(timedelta(hours=2), description="How long a link lasts when nobody says.")
+    lasts_at_most: Duration = Field(timedelta(hours=24), description="The longest that may be asked for.")
+    after_end: Duration = Field(
+        timedelta(minutes=10), description="A link ends so long after its order ended, at the latest."
+    )
+    per_order: int = Field(10, ge=1, le=100, description="Links that an order may have at once.")
+    per_minute: float = Field(20.0, gt=0, description="New links a minute by one account; as many at once.")
+    reads_per_s: float = Field(10.0, gt=0, description="Looks through links a second from one address.")
+    streams_per_link: int = Field(20, ge=1, description="How many may follow one link at once; more get 503.")
+
+
+class RoutingSettings(_Section):
+    """Ways and how long they take."""
+
+    engine: str = Field(
+        "auto",
+        pattern="^(auto|straight|valhalla)$",
+        description="valhalla: along streets; straight: straight lines; auto: streets when there are tiles.",
+    )
+    tiles: Path | None = Field(
+        None, description="What majung routing build made; unset: routing/tiles.tar in the data folder."
+    )
+    profile: str = Field(
+        "motor_scooter",
+        pattern="^(motor_scooter|motorcycle|auto|bicycle|pedestrian)$",
+        description="What riders ride, as Valhalla names it.",
+    )
+
+
+class EtaSettings(_Section):
+    """Expected times of arrival."""
+
+    every: Duration = Field(
+        timedelta(seconds=5), description="A rider that moves changes the arrival at most this often."
+    )
+    keep_for: Duration = Field(
+        timedelta(days=90), description="What was predicted against what happened is kept for this long."
+    )
+
+
+class NotifySettings(_Section):
+    """Who is told what happens to an order: in the page, and by Web Push."""
+
+    keep_for: Duration = Field(timedelta(days=30), description="How long notices can be read.")
+    max_notices: int = Field(
+        1_000_000, ge=100, description="How many notices can be read; the oldest go first."
+    )
+    near_m: float = Field(
+        100.0, ge=1, le=5_000, description="A rider within this of the door is told to the customer, once."
+    )
+    near_fresh: Duration = Field(
+        timedelta(seconds=60), description="An older position does not say that the rider is near."
+    )
+    language: str = Field(
+        "ko", pattern="^(ko|en)$", description="Of notices whose reader has not said one: ko or en."
+    )
+    push: bool = Field(True, description="Web Push to browsers that subscribed.")
+    push_contact: str = Field(
+        "",
+        pattern=r"^((mailto:|https://)[!-~]{3,200})?$",
+        description="mailto: or https: for push services to turn to (Apple requires one); default: server.public_url.",
+    )
+    push_per_account: int = Field(
+        10, ge=1, le=1_000, description="Subscriptions of one account; the longest unseen goes first."
+    )
+    push_at_once: int = Field(
+        64, ge=1, le=256, description="Messages on their way to one push service at a time."
+    )
+
+
 class MapSettings(_Section):
     """The map page."""
 
@@ -317,7 +390,16 @@ class Settings(BaseSettings):
     map: MapSettings = MapSettings()
     delivery: DeliverySettings = DeliverySettings()
     dispatch: DispatchSettings = DispatchSettings()
+    routing: RoutingSettings = RoutingSettings()
+    eta: EtaSettings = EtaSettings()
+    share: ShareSettings = ShareSettings()
     outward: OutwardSettings = OutwardSettings()
+    notify: NotifySettings = NotifySettings()
+
+    @property
+    def tiles_path(self) -> Path:
+        """Where the tiles of streets are, or would be."""
+        return self.routing.tiles or self.data / "routing" / "tiles.tar"
 
     @classmethod
     def settings_customise_sources(

@@ -7,8 +7,20 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent.parent / "src" / "majung"
 
-DOMAINS = ("positions", "live", "auth", "observe", "stores", "orders", "outbox", "dispatch")
-ENTRY_POINTS = ("cli", "cli_accounts", "cli_simulate", "demo", "doctor", "server", "__main__")
+DOMAINS = (
+    "positions",
+    "live",
+    "auth",
+    "observe",
+    "stores",
+    "orders",
+    "outbox",
+    "dispatch",
+    "routing",
+    "eta",
+    "share",
+)
+ENTRY_POINTS = ("cli", "cli_accounts", "cli_routing", "cli_simulate", "demo", "doctor", "server", "__main__")
 IO_MODULES = {
     "asyncio",
     "socket",

@@ -12,29 +12,30 @@ from tests.auth_kit import PASSWORD, Kit, open_kit
 
 # Written out by hand, so that a slip in the table is a difference and not a new truth.
 EXPECTED = """
-                   admin operator viewer gateway device customer rider store
-report_own           x       .       .      x       x       .      x     .
-report_any           x       .       .      x       .       .      .     .
-read_riders          x       x       x      .       x       .      x     .
-read_any_rider       x       x       .      .       .       .      .     .
-live                 x       x       x      .       x       .      x     .
-read_events          x       x       x      .       x       .      x     .
-read_fences          x       x       .      .       .       .      .     .
-write_fences         x       x       .      .       .       .      .     .
-read_cells           x       x       .      .       .       .      .     .
-read_quarantine      x       x       .      .       .       .      .     .
-read_status          x       x       .      .       .       .      .     .
-read_metrics         x       x       .      .       .       .      .     .
-manage_accounts      x       .       .      .       .       .      .     .
-order_place          x       .       .      .       .       x      .     .
-order_read           x       x       .      .       .       x      x     x
-read_any_order       x       x       .      .       .       .      .     .
-order_command        x       .       .      .       .       x      x     x
-command_any_order    x       .       .      .       .       .      .     .
-store_read           x       x       .      .       .       x      x     x
-store_manage         x       .       .      .       .       .      .     x
-manage_any_store     x       .       .      .       .       .      .     .
-duty                 x       .       .      .       .       .      x     .
+                   admin operator viewer gateway device customer rider store share
+report_own           x       .       .      x       x       .      x     .    .
+report_any           x       .       .      x       .       .      .     .    .
+read_riders          x       x       x      .       x       .      x     .    .
+read_any_rider       x       x       .      .       .       .      .     .    .
+live                 x       x       x      .       x       .      x     .    .
+read_events          x       x       x      .       x       .      x     .    .
+read_fences          x       x       .      .       .       .      .     .    .
+write_fences         x       x       .      .       .       .      .     .    .
+read_cells           x       x       .      .       .       .      .     .    .
+read_quarantine      x       x       .      .       .       .      .     .    .
+read_status          x       x       .      .       .       .      .     .    .
+read_metrics         x       x       .      .       .       .      .     .    .
+manage_accounts      x       .       .      .       .       .      .     .    .
+order_place          x       .       .      .       .       x      .     .    .
+order_read           x       x       .      .       .       x      x     x    .
+read_any_order       x       x       .      .       .       .      .     .    .
+read_shared_order    .       .       .      .       .       .      .     .    x
+order_command        x       .       .      .       .       x      x     x    .
+command_any_order    x       .       .      .       .       .      .     .    .
+store_read           x       x       .      .       .       x      x     x    .
+store_manage         x       .       .      .       .       .      .     x    .
+manage_any_store     x       .       .      .       .       .      .     .    .
+duty                 x       .       .      .       .       .      x     .    .
 """
 
 

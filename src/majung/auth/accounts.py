@@ -7,7 +7,7 @@ start. Whatever takes a right away raises the change counter in the same transac
 from majung.auth import store
 from majung.auth.changes import Changes
 from majung.auth.credentials import API_PREFIX, DEVICE_PREFIX, digest, new_id, new_password, new_secret
-from majung.auth.model import Account, Device, Grant, NewDevice, NewUser, Role
+from majung.auth.model import NO_ACCOUNTS, Account, Device, Grant, NewDevice, NewUser, Role
 from majung.auth.passwords import Passwords
 from majung.clock import Clock
 from majung.ports import Conflict, Database, Transaction
@@ -52,10 +52,10 @@ class Accounts:
         that was revoked may be given `again`. Raises ValueError (name, role, password, ids), Conflict (the
         name is taken), PortError.
         """
-        _check_name(name)
-        if role is Role.DEVICE:
-            raise ValueError("devices are no users: add a device instead")
-        _check_ids(role, rider_id, store_id)
+        check_name(name)
+        if role in NO_ACCOUNTS:
+            raise ValueError(f"a {role} is no user: devices are added as devices, shares by who shares")
+        check_ids(role, rider_id, store_id)
         rider_id = (rider_id or name) if role is Role.RIDER else ""
         password = password if password is not None else new_password()
         hashed = await self._passwords.hash(password)
@@ -251,12 +251,14 @@ class Accounts:
         self._changes.expire()
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises ValueError."""
     if not is_good_id(name) or ":" in name:
         raise ValueError(f"a user name has 1 to {MAX_ID_CHARS} printable characters without / and :")
 
 
-def _check_ids(role: Role, rider_id: str, store_id: str) -> None:
+def check_ids(role: Role, rider_id: str, store_id: str) -> None:
+    """Raises ValueError."""
     for what, given, whose in (("rider_id", rider_id, Role.RIDER), ("store_id", store_id, Role.STORE)):
         if given and role is not whose:
             raise ValueError(f"a {what} is for the role {whose}")

@@ -16,13 +16,17 @@ class Role(StrEnum):
     CUSTOMER = "customer"  # orders, and follows its own orders
     RIDER = "rider"  # rides: reports for and sees its own rider, goes on duty, carries its own job
     STORE = "store"  # runs its own store: menu, hours, the orders that came to it
+    SHARE = "share"  # whoever has a share link: follows one order, and only so far as a stranger may
+
+
+NO_ACCOUNTS = frozenset({Role.DEVICE, Role.SHARE})  # roles of credentials that nobody signs in with
 
 
 class Principal(msgspec.Struct, frozen=True):
     """The authenticated caller. `subject` is unique.
 
     `rider_id` is set for a device and for a rider's account, `store_id` for the account of a store once it
-    has registered one.
+    has registered one, `order_id` for a share link.
     """
 
     subject: str
@@ -30,6 +34,7 @@ class Principal(msgspec.Struct, frozen=True):
     rider_id: str = ""
     expires_at_ms: int | None = None
     store_id: str = ""
+    order_id: str = ""
 
 
 class AuthError(Exception):

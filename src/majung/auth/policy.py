@@ -39,6 +39,7 @@ class Action(StrEnum):
     ORDER_PLACE = "order_place"
     ORDER_READ = "order_read"  # of the orders that one has part in
     READ_ANY_ORDER = "read_any_order"  # of all orders, with their audit trail
+    READ_SHARED_ORDER = "read_shared_order"  # the one order of a share link, as a stranger may see it
     ORDER_COMMAND = "order_command"  # to the orders that one has part in; the state table says which
     COMMAND_ANY_ORDER = "command_any_order"  # to all orders, as an administrator
     STORE_READ = "store_read"  # search stores, read menus
@@ -63,7 +64,7 @@ _OPERATES = _READS | {
 _HAS_PART = frozenset({Action.ORDER_READ, Action.ORDER_COMMAND, Action.STORE_READ})
 
 TABLE: dict[Role, frozenset[Action]] = {
-    Role.ADMIN: frozenset(Action),
+    Role.ADMIN: frozenset(Action) - {Action.READ_SHARED_ORDER},
     Role.OPERATOR: _OPERATES,
     Role.VIEWER: _READS,
     Role.GATEWAY: frozenset({Action.REPORT_ANY, Action.REPORT_OWN}),
@@ -71,6 +72,7 @@ TABLE: dict[Role, frozenset[Action]] = {
     Role.CUSTOMER: _HAS_PART | {Action.ORDER_PLACE},
     Role.RIDER: _HAS_PART | _READS | {Action.REPORT_OWN, Action.DUTY},
     Role.STORE: _HAS_PART | {Action.STORE_MANAGE},
+    Role.SHARE: frozenset({Action.READ_SHARED_ORDER}),
 }
 RIDES = frozenset({Role.DEVICE, Role.RIDER})  # roles that belong to one rider: `Principal.rider_id`
 

@@ -25,6 +25,8 @@ from majung.serve.http import (
     pages,
     phones,
     positions,
+    routing,
+    share,
     sign_up,
     stores,
 )
@@ -49,6 +51,8 @@ _MODULES = (
     order_views,
     order_stream,
     dispatch,
+    routing,
+    share,
 )
 
 

@@ -9,17 +9,21 @@ from typing import Any
 import msgspec
 
 from majung.auth.model import Account, Device, Grant, NewUser, Role, TokenSet
+from majung.orders.model import OrderState
 from majung.ports import CellLoad
 from majung.positions.fence_model import Circle, Fence, NewFence
 from majung.positions.fences import StoredEvent
 from majung.positions.model import LivePosition, Nearby, Reason, TrackPoint
 from majung.positions.quarantine import QuarantineItem
+from majung.routing.model import Route, Step
 from majung.serve.http.accounts import AddDevice, AddUser, Devices, Grants, Users
 from majung.serve.http.fences import EventsPage, Fences
 from majung.serve.http.oauth import Me, TokenError
 from majung.serve.http.operations import METRICS_TYPE, Readiness
 from majung.serve.http.positions import BatchGet, BatchGot, NearestGot, QuarantinePage, Track
 from majung.serve.http.problems import Problem
+from majung.serve.http.share import Shares, ShareWish
+from majung.share.model import About, NewShare, Share, SharedEta, SharedOrder, SharedPosition, SharedTrack
 
 ABOUT = """Where is it now, and when will it be here?
 
@@ -36,7 +40,9 @@ TAGS = {
     "accounts": "Users, devices and grants; for administrators.",
     "stores": "Restaurants: find them, their menus, what a basket costs; for their owners: change them.",
     "orders": "Place orders, carry them on, follow them; what each may do to an order is in docs/orders.md.",
+    "share": "Links through which one order is followed without an account; see docs/sharing.md.",
     "dispatch": "Riders on duty, the offers that they get and answer.",
+    "routing": "Ways along streets, and when an order arrives.",
     "positions": "Where riders are and were, of those that the caller may see.",
     "live": "Positions and events as they happen.",
     "fences": "Circles, polygons and near points, and what happened at them.",
@@ -78,6 +84,7 @@ PROBLEMS = {
     403: "The credential may not do this, or may not see this rider.",
     404: "There is no such thing, or the rider is not live.",
     409: "It conflicts with what is there; `detail` says how.",
+    410: "The link is over: it expired, was revoked, or its order has ended.",
     412: "It was changed since the version in If-Match; read it again.",
     413: "The body is larger than `server.max_body_bytes`.",
     429: "More than `server.rate_per_s`; see Retry-After.",
@@ -124,6 +131,10 @@ ALSO = {
     "sold_out": {507},
     "price_basket": {409},
     "remove_grant": {507},
+    "create_share": {409, 410, 507},
+    "revoke_share": {507},
+    "get_track_shared": {410, 429},
+    "shared_events": {410, 429},
     "create_fence": {409, 507},
     "replace_fence": {507},
     "delete_fence": {507},
@@ -169,8 +180,32 @@ _SET_ASIDE = QuarantineItem(
     "(0, 0) is what a receiver without a fix reports",
     "",
 )
+_STEP = Step("right", "테헤란로 방면으로 우회전", 318.0, 61.5, 1, "테헤란로")
 _DEVICE = Device("9f3b", "rider-0042", _AT_MS, "blue scooter")
 _GRANT = Grant("mina", "rider-0042", _AT_MS + 3_600_000)
+
+_SHARE = Share("k7m2p9xw4dhq", "o-01jz0v6q3kf2m8d7s4", _AT_MS, _AT_MS + 7_200_000)
+_SHARED_ORDER = SharedOrder(
+    version=6,
+    state=OrderState.DELIVERING,
+    store_name="강남 국수",
+    store_latitude=37.4979,
+    store_longitude=127.0276,
+    destination=About(37.5025, 127.0375, 400.0),
+    placed_at_ms=_AT_MS,
+    accepted_at_ms=_AT_MS + 20_000,
+    cooking_minutes=12,
+    ready_at_ms=_AT_MS + 700_000,
+    picked_up_at_ms=_AT_MS + 760_000,
+    departed_at_ms=_AT_MS + 770_000,
+    ended_at_ms=0,
+)
+_SHARED = SharedTrack(
+    _SHARED_ORDER,
+    SharedPosition(_AT_MS + 900_000, 37.4993, 127.0321, 64.0),
+    SharedEta(_AT_MS + 1_080_000, _AT_MS + 990_000, _AT_MS + 1_230_000),
+    _AT_MS + 7_200_000,
+)
 
 EXAMPLES: dict[str, msgspec.Struct] = {
     type(example).__name__: example
@@ -193,12 +228,19 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         Me("viewer:mina", Role.VIEWER, expires_at_ms=_AT_MS + 3_600_000, riders=["rider-0042"]),
         Nearby("rider-0042", 81.4, _LIVE),
         NearestGot([Nearby("rider-0042", 81.4, _LIVE)]),
+        NewShare("k7m2p9xw4dhq", "Zk3v…", "/track/Zk3v…", "https://ex.am/track/Zk3v…", _AT_MS + 7_200_000),
+        _SHARE,
+        Shares([_SHARE]),
+        ShareWish("2h"),
+        _SHARED,
         _STORE,
         NewUser("mina", Role.VIEWER, "k7m2p-9xw4d-hq3fv-t6n8c"),
         Problem("not-found", "Not found", 404, "no live position of rider 'rider-0042'"),
         QuarantinePage([_SET_ASIDE], {"null_island": 1}, None),
         _SET_ASIDE,
         Readiness(True, [], []),
+        _STEP,
+        Route(512.4, 96.1, ((127.0276, 37.4979), (127.0283, 37.4989), (127.0301, 37.499)), "valhalla", (_STEP,)),
         TokenError("invalid_grant", "the name or the password is wrong"),
         TokenSet("eyJhbGciOiJFUzI1NiIs…", 3600, "Bearer", "mjr_…"),
         Track("rider-0042", [_POINT]),
@@ -262,6 +304,7 @@ CONTENT: dict[str, dict[str, Any]] = {
         "text/csv": {"schema": {**_TEXT, "description": "RFC 4180 with a header."}},
     },
     "live_events": {"text/event-stream": {"schema": _TEXT}},
+    "shared_events": {"text/event-stream": {"schema": _TEXT}},
     "healthz": {"text/plain": {"schema": _TEXT, "example": "ok"}},
     "metrics": {METRICS_TYPE: {"schema": {**_TEXT, "description": "Prometheus' text format."}}},
     "osmand_door": {"text/plain": {"schema": {**_TEXT, "description": "Empty."}}},

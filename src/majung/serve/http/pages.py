@@ -46,6 +46,7 @@ project and load this page again.</p>
 
 
 Name = Annotated[str, PathParameter(description="A hashed name under `assets/`.")]
+Token = Annotated[str, PathParameter(description="The token of the link.")]
 App = Annotated[str, PathParameter(description="Which page.")]
 
 
@@ -81,6 +82,20 @@ _APPS = {"order": "마중 주문", "ride": "마중 라이더", "kitchen": "마�
 async def get_page(request: Request[Any, Any, Any], services: Services) -> Response[bytes]:
     """The page, or how to build it (503)."""
     headers = _security_headers(services.settings.map, locates=request.url.path in ("/order", "/ride"))
+    return await _page(request, headers)
+
+
+@get("/track/{token:str}", include_in_schema=False)
+async def get_shared_page(
+    token: Token, request: Request[Any, Any, Any], services: Services
+) -> Response[bytes]:
+    """The page of a share link. Its address is a secret: nobody is told where a reader came from, or finds it."""
+    headers = _security_headers(services.settings.map)
+    headers |= {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
+    return await _page(request, headers)
+
+
+async def _page(request: Request[Any, Any, Any], headers: dict[str, str]) -> Response[bytes]:
     found = await asyncio.to_thread(_read, DIST / "index.html", _takes_gzip(request))
     if found is None:
         return Response(_NOT_BUILT.encode(), status_code=503, media_type=_TYPES[".html"], headers=headers)
@@ -134,7 +149,7 @@ async def get_map_config(services: Services) -> Response[MapConfig]:
     return Response(config, headers={"Cache-Control": "no-cache"})
 
 
-HANDLERS = [get_page, get_manifest, get_asset, get_map_config]
+HANDLERS = [get_page, get_shared_page, get_manifest, get_asset, get_map_config]
 
 
 def _takes_gzip(request: Request[Any, Any, Any]) -> bool:

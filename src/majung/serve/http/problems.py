@@ -14,6 +14,8 @@ from majung.dispatch.model import OfferOver
 from majung.orders.model import Order
 from majung.orders.service import OrderConflict, RiderTaken
 from majung.ports import Conflict, Damaged, Overloaded, PortError, StorageFull
+from majung.share.model import ShareOver
+from majung.share.service import TooManyShares
 from majung.stores.pricing import ItemGone, OutOfArea, PriceChanged, StoreClosed, TooSmall
 from majung.stores.service import ChangedMeanwhile
 
@@ -41,6 +43,8 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (RateLimited, 429, "rate-limited", "Too many requests"),
     (OfferOver, 409, "offer-over", "The offer is over"),
     (RiderTaken, 409, "rider-taken", "The rider has another order"),
+    (ShareOver, 410, "share-over", "The link is over"),
+    (TooManyShares, 409, "too-many-shares", "Too many links"),
     (Conflict, 409, "conflict", "Conflict"),
     (StorageFull, 507, "storage-full", "Storage is full"),
     (Overloaded, 503, "overloaded", "Busy; try again"),
