@@ -7,8 +7,8 @@
 
 from alembic import op
 
-revision = "0007_notify"
-down_revision = "0006_dispatch"
+revision = "0008_notify"
+down_revision = "0007_share"
 branch_labels = None
 depends_on = None
 
