@@ -7,7 +7,7 @@ FRONTEND := src/majung/webui/frontend
 DIST := src/majung/webui/dist
 
 .DEFAULT_GOAL := help
-.PHONY: help env web demo test check bench lock proto docs clean
+.PHONY: help env web demo test check bench gangnam lock proto docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ check: env ## ruff, mypy strict, import direction
 
 bench: env ## speed, kept under bench/results
 	$(BIN)/python -m bench
+
+gangnam: env ## the hot spot, 10,000 orders a minute for 10 minutes, kept under bench/results
+	@$(BIN)/python -m bench gangnam
 
 proto: env ## generate the Python code of the gRPC contract
 	$(BIN)/python scripts/build_proto.py

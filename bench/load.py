@@ -7,6 +7,7 @@ latencies instead of slowing the load down (no coordinated omission). Prints one
 import argparse
 import asyncio
 import json
+import random
 import time
 from collections import deque
 
@@ -17,13 +18,14 @@ from majung_sdk import location_pb2
 
 METHOD = "/majung.location.v1.LocationService/TrackPositions"
 CONNECTIONS = 8
+Place = tuple[float, float]
 
 
 class Stream:
     """One rider on one call. Latency is from the time a position was due to its acknowledgement."""
 
     def __init__(
-        self, call: grpc.aio.StreamStreamCall, rider_id: str, start_s: float, interval_s: float
+        self, call: grpc.aio.StreamStreamCall, rider_id: str, start_s: float, interval_s: float, at: Place
     ) -> None:
         self.call = call
         self.start_s = start_s
@@ -34,8 +36,7 @@ class Stream:
         self.position = location_pb2.Position(
             rider_id=rider_id, session_id=str(time.time_ns()), accuracy_m=5, speed_mps=7
         )
-        self.latitude = 37.45 + hash(rider_id) % 1000 * 1e-4
-        self.longitude = 126.95 + hash(rider_id) // 1000 % 1000 * 1e-4
+        self.latitude, self.longitude = at
 
     async def send(self, until_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -63,7 +64,20 @@ class Stream:
             self.acked = acked
 
 
-async def run(target: str, token: str, streams: int, per_s: float, seconds: float) -> dict[str, float]:
+def _somewhere(corner: Place, wide_deg: float) -> Place:
+    return corner[0] + random.random() * wide_deg, corner[1] + random.random() * wide_deg
+
+
+async def run(
+    target: str,
+    token: str,
+    streams: int,
+    per_s: float,
+    seconds: float,
+    prefix: str = "load-",
+    corner: Place = (37.45, 126.95),
+    wide_deg: float = 0.1,
+) -> dict[str, float]:
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(target, options=options) for _ in range(min(CONNECTIONS, streams))]
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -73,7 +87,9 @@ async def run(target: str, token: str, streams: int, per_s: float, seconds: floa
     riders: list[Stream] = []
     for number in range(streams):
         call = channels[number % len(channels)].stream_stream(METHOD)(metadata=metadata)
-        riders.append(Stream(call, f"load-{number}", begin_s + number * interval_s / streams, interval_s))
+        start_s = begin_s + number * interval_s / streams
+        at = _somewhere(corner, wide_deg)
+        riders.append(Stream(call, f"{prefix}{number}", start_s, interval_s, at))
     latencies_ms: list[float] = []
     receivers = [asyncio.create_task(rider.receive(latencies_ms)) for rider in riders]
     cpu_s = time.process_time()
@@ -110,8 +126,22 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--per-s", type=float, default=6000)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--prefix", default="load-", help="riders are PREFIX0, PREFIX1, …")
+    parser.add_argument("--corner", default="37.45,126.95", help="LATITUDE,LONGITUDE of where they are")
+    parser.add_argument("--wide-deg", type=float, default=0.1)
     given = parser.parse_args()
-    print(json.dumps(uvloop.run(run(given.to, given.token, given.streams, given.per_s, given.seconds))))
+    south, west = map(float, given.corner.split(","))
+    work = run(
+        given.to,
+        given.token,
+        given.streams,
+        given.per_s,
+        given.seconds,
+        given.prefix,
+        (south, west),
+        given.wide_deg,
+    )
+    print(json.dumps(uvloop.run(work)))
 
 
 if __name__ == "__main__":
