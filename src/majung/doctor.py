@@ -17,6 +17,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from majung.routing.valhalla import ValhallaRouter
+from majung.routing.valhalla import installed as valhalla_installed
 from majung.serve.http.listener import split_address
 from majung.settings import Settings
 
@@ -168,6 +170,24 @@ def _certificate_end_s(path: Path) -> float:
     return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
 
 
+def _routing(settings: Settings) -> Iterator[Finding]:
+    """Which router a server would use, found by opening it."""
+    engine, tiles = settings.routing.engine, settings.tiles_path
+    build = f"majung routing build FILE.osm.pbf --data {settings.data}"
+    if engine == "straight" or (engine == "auto" and not tiles.exists()):
+        mend = "" if engine == "straight" else f"for ways along streets: {build}"
+        yield Finding("routes", Verdict.GOOD, "straight lines, with what was learned", mend)
+        return
+    try:
+        ValhallaRouter(tiles, settings.routing.profile).close()
+    except ValueError as problem:
+        verdict = Verdict.BAD if engine == "valhalla" or valhalla_installed() else Verdict.WARN
+        yield Finding("routes", verdict, str(problem), f"or routing.engine = straight; {build}")
+    else:
+        size_mb = tiles.stat().st_size / 1e6
+        yield Finding("routes", Verdict.GOOD, f"along streets ({tiles}, {size_mb:,.1f} MB)")
+
+
 def _pages(_: Settings) -> Iterator[Finding]:
     built = resources.files("majung.webui").joinpath("dist", "index.html").is_file()
     mend = "" if built else "from a clone: make web"
@@ -183,6 +203,7 @@ LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _limits,
     _doors,
     _tls,
+    _routing,
     _pages,
 )
 

@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 _REF = "#/components/schemas/{name}"
 _INJECTED = ("services", "principal")
-_METHODS = ("get", "put", "post", "delete")
+_METHODS = ("get", "put", "post", "patch", "delete")
 
 
 def describe(handlers: Iterable[Any]) -> Json:
@@ -119,7 +119,7 @@ def _complete(operation: Json, handler: HTTPRouteHandler, method: str, path: str
         operation.pop("security", None)
     fields = {_wire_name(field): field for field in handler.parsed_fn_signature.parameters.values()}
     for parameter in operation.get("parameters", []):
-        _complete_parameter(parameter, fields[parameter["name"]])
+        _complete_parameter(parameter, fields[parameter["name"]], name)
     if name in words.PARAMETERS:
         operation["parameters"] = [*operation.get("parameters", []), *words.PARAMETERS[name]]
     if name in words.REQUESTS and method != "get":
@@ -133,7 +133,7 @@ def _wire_name(field: FieldDefinition) -> str:
     return given or field.name
 
 
-def _complete_parameter(parameter: Json, field: FieldDefinition) -> None:
+def _complete_parameter(parameter: Json, field: FieldDefinition, operation: str) -> None:
     """The schema by msgspec, which is what checks the value; a parameter that may be left out is never null."""
     kwarg = field.kwarg_definition
     bounds: dict[str, Any] = {}
@@ -153,8 +153,9 @@ def _complete_parameter(parameter: Json, field: FieldDefinition) -> None:
     parameter.pop("deprecated", None)
     if name in words.DESCRIPTIONS:
         parameter.setdefault("description", words.DESCRIPTIONS[name])
-    if name in words.VALUES:
-        parameter["example"] = words.VALUES[name]
+    value = words.VALUES.get(f"{operation}.{name}", words.VALUES.get(name))
+    if value is not None:
+        parameter["example"] = value
 
 
 def _without_none(annotation: Any) -> Any:

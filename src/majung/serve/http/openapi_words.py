@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from majung.auth.model import Account, Device, Grant, NewUser, Role, TokenSet
+from majung.notify.model import Kind
+from majung.notify.subscriptions import NewSubscription, PushKeys, Subscription
 from majung.orders.model import OrderState
 from majung.ports import CellLoad
 from majung.positions.fence_model import Circle, Fence, NewFence
@@ -18,12 +20,26 @@ from majung.positions.quarantine import QuarantineItem
 from majung.routing.model import Route, Step
 from majung.serve.http.accounts import AddDevice, AddUser, Devices, Grants, Users
 from majung.serve.http.fences import EventsPage, Fences
+from majung.serve.http.notify import NoticesPage, PushKey, Seen, ShownNotice, SubscriptionList, Unread
 from majung.serve.http.oauth import Me, TokenError
 from majung.serve.http.operations import METRICS_TYPE, Readiness
 from majung.serve.http.positions import BatchGet, BatchGot, NearestGot, QuarantinePage, Track
 from majung.serve.http.problems import Problem
 from majung.serve.http.share import Shares, ShareWish
+from majung.serve.http.webhooks import DeliveryPage, Replayed, WebhookList
 from majung.share.model import About, NewShare, Share, SharedEta, SharedOrder, SharedPosition, SharedTrack
+from majung.webhooks.events import TYPES as WEBHOOK_TYPES
+from majung.webhooks.model import (
+    Attempt,
+    Delivery,
+    NewWebhook,
+    Replay,
+    State,
+    Status,
+    Webhook,
+    WebhookChange,
+    WebhookSecret,
+)
 
 ABOUT = """Where is it now, and when will it be here?
 
@@ -41,8 +57,10 @@ TAGS = {
     "stores": "Restaurants: find them, their menus, what a basket costs; for their owners: change them.",
     "orders": "Place orders, carry them on, follow them; what each may do to an order is in docs/orders.md.",
     "share": "Links through which one order is followed without an account; see docs/sharing.md.",
+    "webhooks": "Events told to servers of others, signed; see docs/webhooks.md.",
     "dispatch": "Riders on duty, the offers that they get and answer.",
     "routing": "Ways along streets, and when an order arrives.",
+    "notifications": "What one was told about orders; Web Push to browsers; see docs/notifications.md.",
     "positions": "Where riders are and were, of those that the caller may see.",
     "live": "Positions and events as they happen.",
     "fences": "Circles, polygons and near points, and what happened at them.",
@@ -131,11 +149,19 @@ ALSO = {
     "sold_out": {507},
     "price_basket": {409},
     "remove_grant": {507},
+    "create_webhook": {409, 507},
+    "change_webhook": {507},
+    "delete_webhook": {507},
+    "rotate_webhook_secret": {507},
+    "replay_webhook": {409, 507},
     "create_share": {409, 410, 507},
     "revoke_share": {507},
     "get_track_shared": {410, 429},
     "shared_events": {410, 429},
     "create_fence": {409, 507},
+    "mark_notices_read": {507},
+    "add_subscription": {404, 507},
+    "remove_subscription": {507},
     "replace_fence": {507},
     "delete_fence": {507},
     "live_events": {404},
@@ -182,6 +208,46 @@ _SET_ASIDE = QuarantineItem(
 )
 _STEP = Step("right", "테헤란로 방면으로 우회전", 318.0, 61.5, 1, "테헤란로")
 _DEVICE = Device("9f3b", "rider-0042", _AT_MS, "blue scooter")
+_NOTICE = ShownNotice(
+    4711,
+    Kind.ARRIVING,
+    "ord-01jz0v6q3kf2m8d7s4",
+    _AT_MS,
+    read=False,
+    title="라이더가 곧 도착해요",
+    body="100m 안에 왔어요. 강남 국수 음식을 받을 준비를 해 주세요.",
+    params={"store": "강남 국수", "within_m": 100},
+)
+_BROWSER_KEYS = PushKeys(
+    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    "BTBZMqHH6r4Tts7J_aSIgg",
+)
+_BROWSER = Subscription("0b6c1f0e7c1a4d06b6a0f3a1c2d3e4f5", "https://push.example.net", "ko", _AT_MS)
+_WEBHOOK = Webhook(
+    "wh-01jz0v6q3kf2m8d7s4tw",
+    "https://shop.example/majung",
+    ("majung.order.*",),
+    State.ACTIVE,
+    "admin",
+    _AT_MS,
+    _AT_MS,
+    "the shop's till",
+    last_success_ms=_AT_MS + 60_000,
+)
+_SENT = Delivery(
+    17,
+    "ord-01jz0v6q3kf2m8d7s4tw:7",
+    "majung.order.delivered.v1",
+    "ord-01jz0v6q3kf2m8d7s4tw",
+    Status.DONE,
+    _AT_MS,
+    _AT_MS + 20,
+    1,
+    '{"specversion":"1.0", …}',
+    tried_at_ms=_AT_MS + 31,
+    took_ms=11,
+    http_status=204,
+)
 _GRANT = Grant("mina", "rider-0042", _AT_MS + 3_600_000)
 
 _SHARE = Share("k7m2p9xw4dhq", "o-01jz0v6q3kf2m8d7s4", _AT_MS, _AT_MS + 7_200_000)
@@ -211,6 +277,16 @@ EXAMPLES: dict[str, msgspec.Struct] = {
     type(example).__name__: example
     for example in (
         Account("mina", Role.VIEWER, _AT_MS),
+        Attempt(True, 204, 11),
+        _SENT,
+        DeliveryPage([_SENT], None),
+        NewWebhook(_WEBHOOK.url, _WEBHOOK.events, _WEBHOOK.description),
+        Replay(status=Status.DEAD),
+        Replayed(12),
+        _WEBHOOK,
+        WebhookChange(active=False),
+        WebhookList([_WEBHOOK], list(WEBHOOK_TYPES)),
+        WebhookSecret(_WEBHOOK, "whsec_…"),
         AddDevice("rider-0042", "blue scooter"),
         AddUser("mina", Role.VIEWER),
         BatchGet(["rider-0042", "rider-0043"]),
@@ -234,13 +310,24 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         ShareWish("2h"),
         _SHARED,
         _STORE,
+        NewSubscription("https://push.example.net/p/4c1f", _BROWSER_KEYS),
+        _NOTICE,
+        NoticesPage([_NOTICE], 1),
+        PushKey(_BROWSER_KEYS.p256dh),
+        _BROWSER_KEYS,
+        Seen(4711),
+        _BROWSER,
+        SubscriptionList([_BROWSER]),
+        Unread(0),
         NewUser("mina", Role.VIEWER, "k7m2p-9xw4d-hq3fv-t6n8c"),
         Problem("not-found", "Not found", 404, "no live position of rider 'rider-0042'"),
         QuarantinePage([_SET_ASIDE], {"null_island": 1}, None),
         _SET_ASIDE,
         Readiness(True, [], []),
         _STEP,
-        Route(512.4, 96.1, ((127.0276, 37.4979), (127.0283, 37.4989), (127.0301, 37.499)), "valhalla", (_STEP,)),
+        Route(
+            512.4, 96.1, ((127.0276, 37.4979), (127.0283, 37.4989), (127.0301, 37.499)), "valhalla", (_STEP,)
+        ),
         TokenError("invalid_grant", "the name or the password is wrong"),
         TokenSet("eyJhbGciOiJFUzI1NiIs…", 3600, "Bearer", "mjr_…"),
         Track("rider-0042", [_POINT]),
@@ -250,10 +337,12 @@ EXAMPLES: dict[str, msgspec.Struct] = {
 }
 BODIES_OF = (Track, TokenError)  # what no handler names as its answer
 
-# Of parameters, by name.
+# Of parameters, by name, or by operation and name.
 VALUES: dict[str, Any] = {
     "rider_id": "rider-0042",
     "device_id": "9f3b",
+    "webhook_id": "wh-01jz0v6q3kf2m8d7s4tw",
+    "list_webhook_deliveries.status": "dead",
     "store_id": "store-01jz0v6q3kf2m8d7s4tw",
     "q": "황금",
     "category": "chicken",
@@ -263,6 +352,9 @@ VALUES: dict[str, Any] = {
     "lon": 127.0276,
     "from": "2026-05-29T05:00:00+09:00",
     "to": "2026-05-28T21:00:00Z",
+    "get_route.from": "37.4979,127.0276",
+    "get_route.to": "37.499,127.0301",
+    "Accept-Language": "ko",
     "reason": "null_island",
     "rider": ["rider-0042"],
     "bbox": "37.48,127.00,37.52,127.06",
@@ -271,6 +363,7 @@ VALUES: dict[str, Any] = {
 }
 DESCRIPTIONS = {
     "rider_id": "Whoever carries the device.",
+    "webhook_id": "The id that registering the webhook gave.",
     "device_id": "The id of the device's credential.",
     "store_id": "The id that registering the store gave.",
     "open_only": "Only those that are open now.",
@@ -281,6 +374,7 @@ DESCRIPTIONS = {
     "limit": "At most so many.",
     "after_id": "`next_after_id` of the page before: what was recorded after it, oldest first.",
     "offer_id": "The id that the offer carries.",
+    "subscription_id": "The id that subscribing answered.",
     "lat": "Degrees, WGS 84.",
     "lon": "Degrees, WGS 84.",
     "radius_m": "How far around, in metres, straight line.",

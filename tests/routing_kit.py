@@ -1,0 +1,16 @@
+"""What tests of ways share: tiles of the middle of São Paulo, built once."""
+
+from pathlib import Path
+
+from majung.routing.model import Place
+from majung.routing.tiles import build
+
+SE = Place(-23.5500, -46.6300)
+LIBERDADE = Place(-23.5550, -46.6400)
+SEA = Place(-24.3, -46.2)
+
+
+def built_tiles(source: Path, folder: Path) -> Path:
+    target = folder / "routing" / "tiles.tar"
+    build(source, target, lambda stage: None, threads=1)
+    return target
