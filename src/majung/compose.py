@@ -19,6 +19,9 @@ from majung.backends.embedded.log import EmbeddedLog
 from majung.clock import Clock, SystemClock
 from majung.dispatch.service import Dispatch
 from majung.live.hub import Hub
+from majung.notify.sender import PushSender
+from majung.notify.service import Notifier
+from majung.notify.subscriptions import Subscriptions
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
 from majung.orders.order_live import OrderLive
@@ -40,6 +43,7 @@ from majung.settings import Settings
 from majung.share.service import ShareService
 from majung.stores.service import StoreService
 from majung.tasks import Supervisor
+from majung.webhooks.service import Webhooks
 
 _KNOWN = {
     "log": "sqlite:",
@@ -134,6 +138,14 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stack.callback(router.close)
         outward = Outward(settings.outward)
         stack.push_async_callback(outward.close)
+        subscriptions = Subscriptions(database, outward, clock, settings.notify)
+        public_url = settings.server.public_url
+        push_sender = PushSender(database, outward, subscriptions, clock, settings.notify, public_url)
+        notifier = Notifier(database, log, live, order_live.tell, clock, settings.notify)
+        notifier.wake_sender = push_sender.wake
+        hub.listeners.append(notifier.positions)
+        dispatch = Dispatch(database, log, live, orders, clock, settings.dispatch)
+        dispatch.listeners.append(notifier.offer)
         hub.listeners.append(order_live.positions)
         orders.listeners.append(relay.wake)
         order_views = OrderViews(log, views_db, clock, order_live, kept_events(database))
@@ -161,11 +173,24 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             orders=orders,
             proofs=ProofStore(data / "proofs", database),
             relay=relay,
-            dispatch=Dispatch(database, log, live, orders, clock, settings.dispatch),
+            dispatch=dispatch,
             views_db=views_db,
             order_live=order_live,
             order_views=order_views,
             shares=ShareService(database, orders, order_views, clock, settings.share),
             outward=outward,
+            webhooks=Webhooks(
+                database,
+                log,
+                clock,
+                policy,
+                auth.changes,
+                outward,
+                settings.webhooks,
+                settings.server.public_url or "/majung",
+            ),
+            notify=notifier,
+            subscriptions=subscriptions,
+            push_sender=push_sender,
             router=router,
         )

@@ -17,6 +17,7 @@ from majung.settings import Settings
 log = structlog.get_logger("majung.server")
 
 _EXPIRE_EVERY_S = 1.0
+_TEND_EVERY_S = 1.0
 _HOUSEKEEPING_EVERY_S = 60.0
 _SPARE_CONNECTIONS = 10_000
 
@@ -44,7 +45,9 @@ async def _start_work(services: Services) -> None:
     supervisor = services.supervisor
     await services.fences.load()
     await services.stores.load()
+    await services.notify.load()
     await services.dispatch.load()
+    await services.webhooks.load()
     supervisor.start("positions", services.pipeline.run)
     supervisor.start("quarantine", services.quarantine.run)
     supervisor.start("hub", services.hub.run)
@@ -55,6 +58,12 @@ async def _start_work(services: Services) -> None:
     await services.order_views.restored.wait()
     supervisor.start("dispatch-events", services.dispatch.consume)
     supervisor.start("dispatch", services.dispatch.run)
+    supervisor.start("notify-events", services.notify.consume)
+    supervisor.start("notify", services.notify.run)
+    supervisor.start("push", services.push_sender.run)
+    for name, work in services.webhooks.work().items():
+        supervisor.start(name, work)
+    supervisor.start("webhooks-tend", _every(_TEND_EVERY_S, services.webhooks.tend))
     supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
     supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
 
@@ -68,6 +77,9 @@ async def _housekeeping(services: Services) -> None:
     await services.fences.drop_old(now_ms)
     await services.relay.drop_old(now_ms)
     await services.dispatch.drop_old(now_ms)
+    await services.webhooks.drop_old(now_ms)
+    await services.notify.drop_old(now_ms)
+    await services.push_sender.drop_old(now_ms)
     await services.shares.drop_old(now_ms)
 
 

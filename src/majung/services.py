@@ -10,6 +10,9 @@ from majung.auth.sign_up import SignUp
 from majung.clock import Clock
 from majung.dispatch.service import Dispatch
 from majung.live.hub import Hub
+from majung.notify.sender import PushSender
+from majung.notify.service import Notifier
+from majung.notify.subscriptions import Subscriptions
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
 from majung.orders.order_live import OrderLive
@@ -28,6 +31,7 @@ from majung.settings import Settings
 from majung.share.service import ShareService
 from majung.stores.service import StoreService
 from majung.tasks import Supervisor
+from majung.webhooks.service import Webhooks
 
 
 @dataclass
@@ -63,5 +67,9 @@ class Services:
     order_views: OrderViews
     shares: ShareService
     outward: Outward
+    webhooks: Webhooks
+    notify: Notifier
+    subscriptions: Subscriptions
+    push_sender: PushSender
     router: Routing
     streams: Callable[[], int] = lambda: 0

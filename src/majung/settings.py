@@ -282,6 +282,38 @@ class OutwardSettings(_Section):
     timeout: Duration = Field(timedelta(seconds=10), description="A call must be answered within this.")
 
 
+class WebhookSettings(_Section):
+    """Webhooks: events told to servers of others."""
+
+    max_endpoints: int = Field(20, ge=1, description="Webhooks of one store, and of all administrators.")
+    at_once: int = Field(4, ge=1, le=64, description="Calls to one endpoint at the same time.")
+    max_waiting: int = Field(
+        10_000, ge=10, description="Deliveries that wait for one endpoint; the rest waits in the log."
+    )
+    retries: str = Field(
+        "5s,5m,30m,2h,5h,10h",
+        pattern=r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*(,\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)*$",
+        description="Pauses between tries; the last one again and again.",
+    )
+    give_up_after: Duration = Field(
+        timedelta(days=3), description="A delivery is dead when it has not succeeded within this."
+    )
+    disable_after: Duration = Field(
+        timedelta(days=5), description="Nothing but failures for so long, and the endpoint is disabled."
+    )
+    keep_for: Duration = Field(timedelta(days=7), description="How long what was delivered can be read.")
+    keep_dead_for: Duration = Field(timedelta(days=30), description="How long dead deliveries are kept.")
+    old_secret_for: Duration = Field(
+        timedelta(hours=24), description="A secret that was replaced signs as well for so long."
+    )
+
+    @property
+    def retry_delays_s(self) -> tuple[float, ...]:
+        """`retries` in seconds."""
+        spans = [parse_duration(part) for part in self.retries.split(",")]
+        return tuple(span.total_seconds() for span in spans if isinstance(span, timedelta))
+
+
 class ShareSettings(_Section):
     """Share links: following one order without an account."""
 
@@ -394,6 +426,7 @@ class Settings(BaseSettings):
     eta: EtaSettings = EtaSettings()
     share: ShareSettings = ShareSettings()
     outward: OutwardSettings = OutwardSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     notify: NotifySettings = NotifySettings()
 
     @property

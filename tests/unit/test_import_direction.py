@@ -16,9 +16,11 @@ DOMAINS = (
     "orders",
     "outbox",
     "dispatch",
+    "webhooks",
     "routing",
     "eta",
     "share",
+    "notify",
 )
 ENTRY_POINTS = ("cli", "cli_accounts", "cli_routing", "cli_simulate", "demo", "doctor", "server", "__main__")
 IO_MODULES = {

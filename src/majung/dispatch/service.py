@@ -96,6 +96,7 @@ class Dispatch:
         self._unconfirmed: dict[str, int] = {}  # held offers whose order does not say so yet → when to ask
         self._work = asyncio.Event()
         self._loaded = False
+        self.listeners: list[Callable[[OfferView, str], None]] = []  # each hears who is asked to carry what
 
     # ------------------------------------------------------------------------------------- at work
 
@@ -185,6 +186,9 @@ class Dispatch:
         else:
             self._unconfirmed.pop(offer.offer_id, None)
         self._bells.ring(offer.rider_id)
+        if self.listeners and offer.status is OfferStatus.OPEN and (view := self.view(offer)) is not None:
+            for listener in self.listeners:
+                listener(view, offer.rider_id)
 
     def _news(self, event: OrderEvent, now_ms: int) -> ledger.News:
         order, known, hold = event.order, self._open_order(event.order), None

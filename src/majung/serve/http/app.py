@@ -17,6 +17,7 @@ from majung.serve.http import (
     dispatch,
     fences,
     live,
+    notify,
     oauth,
     operations,
     order_stream,
@@ -29,6 +30,7 @@ from majung.serve.http import (
     share,
     sign_up,
     stores,
+    webhooks,
 )
 from majung.serve.http.auth import Connection, ask_who, provide_principal
 from majung.serve.http.openapi import describe
@@ -51,8 +53,10 @@ _MODULES = (
     order_views,
     order_stream,
     dispatch,
+    webhooks,
     routing,
     share,
+    notify,
 )
 
 
