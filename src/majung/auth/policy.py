@@ -45,6 +45,8 @@ class Action(StrEnum):
     STORE_READ = "store_read"  # search stores, read menus
     STORE_MANAGE = "store_manage"  # the store that one owns
     MANAGE_ANY_STORE = "manage_any_store"
+    WEBHOOKS = "webhooks"  # of the store that one runs
+    MANAGE_ANY_WEBHOOK = "manage_any_webhook"
     DUTY = "duty"  # be on and off duty, get and answer offers, as one's own rider
 
 
@@ -71,7 +73,7 @@ TABLE: dict[Role, frozenset[Action]] = {
     Role.DEVICE: frozenset({Action.REPORT_OWN}) | _READS,
     Role.CUSTOMER: _HAS_PART | {Action.ORDER_PLACE},
     Role.RIDER: _HAS_PART | _READS | {Action.REPORT_OWN, Action.DUTY},
-    Role.STORE: _HAS_PART | {Action.STORE_MANAGE},
+    Role.STORE: _HAS_PART | {Action.STORE_MANAGE, Action.WEBHOOKS},
     Role.SHARE: frozenset({Action.READ_SHARED_ORDER}),
 }
 RIDES = frozenset({Role.DEVICE, Role.RIDER})  # roles that belong to one rider: `Principal.rider_id`
