@@ -6,15 +6,16 @@ a revoked one within a second. Every command prints JSON, so that scripts can re
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
 
+from majung.auth import bulk
 from majung.auth.accounts import Accounts
-from majung.auth.model import NO_ACCOUNTS, Role
+from majung.auth.model import NO_ACCOUNTS, NewUser, Role
 from majung.auth.passwords import Passwords
 from majung.auth.phones import address_of, app_settings
 from majung.ports import PortError
@@ -64,6 +65,27 @@ def add_user(
     _print(
         _on_accounts(data, lambda accounts: accounts.add_user(name, Role(role), password, rider_id, store_id))
     )
+
+
+@users.command(
+    "add-many",
+    epilog="Examples:\n\n  majung user add-many --role store --count 80 >> city.jsonl\n\n"
+    "  majung user add-many --role rider --count 600 --prefix fleet-a- >> city.jsonl",
+)
+def add_users(
+    role: Annotated[str, typer.Option("--role", help=f"One of: {', '.join(sorted(bulk.ROLES))}.")],
+    count: Annotated[int, typer.Option("--count", min=1, max=bulk.MAX_AT_ONCE, help="How many.")],
+    data: Data = _DATA,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="They are called PREFIX00001 …; default: the role and a dash.")
+    ] = "",
+) -> None:
+    """Add accounts for programs: an API token each, no password. Prints JSON lines, only this once."""
+    if role not in bulk.ROLES:
+        raise typer.BadParameter(f"{role!r} is none of: {', '.join(sorted(bulk.ROLES))}", param_hint="--role")
+    names = [f"{prefix or role + '-'}{number:05d}" for number in range(1, count + 1)]
+    for user in _or_exit(_add_many(data, Role(role), names)):
+        _print(user, lines=True)
 
 
 @users.command("list", epilog="Example:\n\n  majung user list --data ./d")
@@ -141,9 +163,14 @@ def revoke_device(
 
 
 def _on_accounts(data: Path, use: Callable[[Accounts], Awaitable[T]]) -> T:
-    """Open the database of the data folder, do one thing, close it; a failure is one line and exit code 1."""
+    """Open the database of the data folder, do one thing, close it."""
+    return _or_exit(_open_and(data, use))
+
+
+def _or_exit(work: Coroutine[Any, Any, T]) -> T:
+    """A failure is one line and exit code 1."""
     try:
-        return asyncio.run(_open_and(data, use))
+        return asyncio.run(work)
     except (PortError, LookupError, ValueError, OSError) as problem:
         text = problem.args[0] if isinstance(problem, LookupError) and problem.args else problem
         typer.secho(f"majung: {text}", fg="red", err=True)
@@ -161,6 +188,14 @@ async def _open_and(data: Path, use: Callable[[Accounts], Awaitable[T]]) -> T:
             return await use(Accounts(database, clock, passwords, Changes(database, clock)))
     finally:
         passwords.close()
+
+
+async def _add_many(data: Path, role: Role, names: list[str]) -> list[NewUser]:
+    from majung.clock import SystemClock
+    from majung.compose import open_database
+
+    async with open_database(data) as database:
+        return await bulk.add_many(database, SystemClock(), role, names)
 
 
 def _password(from_stdin: bool) -> str | None:

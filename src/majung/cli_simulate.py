@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from majung.cli_delivery import Wishes, simulate_delivery
 from majung.simulate import replay as replaying
 from majung.simulate import run as simulating
 from majung.simulate.screen import Screen
@@ -19,6 +20,7 @@ from majung.simulate.tracks import FORMATS, Options, Recording, load
 from majung_sdk import BufferInUse
 
 _SHOWN_ERRORS = 10
+_PANEL = "With --delivery"
 
 To = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The gRPC door of the server.")]
 Token = Annotated[
@@ -45,13 +47,16 @@ _SIMULATE_EXAMPLES = (
     "Examples:\n\n"
     "majung simulate --to 127.0.0.1:50051 --token mjd_… --riders 1000\n\n"
     "majung simulate --to 127.0.0.1:50051 --token mjd_… --riders 50 --speed 3 --duration 60\n\n"
-    "MAJUNG_TOKEN=mjd_… majung simulate --to majung.example:443 --ca house.pem --city hongdae --seed 42"
+    "MAJUNG_TOKEN=mjd_… majung simulate --to majung.example:443 --ca house.pem --city hongdae --seed 42\n\n"
+    "majung user add-many --role store --count 80 >> city.jsonl\n\n"
+    "majung simulate --delivery --accounts city.jsonl --to 127.0.0.1:50051 --http http://127.0.0.1:8080 "
+    "--stores 80 --riders 600 --orders-per-minute 60 --seconds 1800 --report city.json"
 )
 
 
 def simulate(
     to: To,
-    token: Token,
+    token: Token = "",
     riders: Annotated[int, typer.Option(min=1, max=200_000, help="How many riders.")] = 1_000,
     city: Annotated[str, typer.Option(help=f"One of {', '.join(CITIES)}.")] = "gangnam",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same drive.")] = 7,
@@ -59,10 +64,13 @@ def simulate(
     speed: Annotated[
         float,
         typer.Option(
-            min=0.01, max=10.0, help="How fast time runs in the city; riders drive and report faster."
+            min=0.01, max=100.0, help="How fast time runs in the city; riders drive and report faster."
         ),
     ] = 1.0,
-    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds; without it until Ctrl-C.")] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option("--duration", "--seconds", min=0.0, help="Seconds; without it until Ctrl-C."),
+    ] = None,
     prefix: Annotated[str, typer.Option(help="Riders are called PREFIX0001 and so on.")] = "rider-",
     buffer: Annotated[
         Path | None,
@@ -70,14 +78,91 @@ def simulate(
             help="Keep the phones' buffer in this file, and go on with it next time. Default: for this run."
         ),
     ] = None,
+    delivery: Annotated[
+        bool, typer.Option("--delivery", help="Customers order, stores cook, and the riders carry it.")
+    ] = False,
+    http: Annotated[
+        str, typer.Option(metavar="URL", help="With --delivery: the HTTP door.", rich_help_panel=_PANEL)
+    ] = "http://127.0.0.1:8080",
+    stores: Annotated[int, typer.Option(min=1, help="How many stores.", rich_help_panel=_PANEL)] = 80,
+    orders_per_minute: Annotated[
+        float,
+        typer.Option(min=0.01, help="Orders a minute at the peak of the day.", rich_help_panel=_PANEL),
+    ] = 60.0,
+    accounts: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON lines as `majung user add-many` prints them; without it, everybody signs up.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    secret: Annotated[
+        str,
+        typer.Option(
+            envvar="MAJUNG_SIMULATE_SECRET",
+            help="Whoever signed up with this before signs in again. Default: new people.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "",
+    offer_ahead: Annotated[
+        float | None,
+        typer.Option(help="Seconds: the server's dispatch.offer_ahead, if set.", rich_help_panel=_PANEL),
+    ] = None,
+    places: Annotated[
+        Path | None,
+        typer.Option(help="Keep in this file where riders are, for the next time.", rich_help_panel=_PANEL),
+    ] = None,
+    leave_alone: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME@LAT,LON",
+            help="A store that nobody simulated orders from or lives near.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "",
+    report: Annotated[
+        Path | None, typer.Option(help="Write the figures as JSON at the end.", rich_help_panel=_PANEL)
+    ] = None,
+    status: Annotated[
+        Path | None, typer.Option(help="And every second while it runs.", rich_help_panel=_PANEL)
+    ] = None,
     ca: Authority = None,
 ) -> None:
-    """Drive riders through a city and report their positions, as phones do.
+    """Drive riders through a city and report their positions, as phones do. With --delivery, a whole city.
 
     They go from shops to customers along streets, stop at lights, lose reception in tunnels and cellars
     (and send it later), run out of battery, have inexact and wrong clocks, and send some positions twice.
-    Exit status 0 when everything that was reported was acknowledged.
+    Exit status 0 when everything that was reported was acknowledged; with --delivery, when every order that
+    was placed has ended.
     """
+    if delivery:
+        wishes = Wishes(
+            http,
+            stores,
+            orders_per_minute,
+            accounts,
+            secret,
+            offer_ahead,
+            places,
+            leave_alone,
+            report,
+            status,
+        )
+        simulate_delivery(
+            wishes,
+            to=to,
+            riders=riders,
+            city=city,
+            seed=seed,
+            rate_s=rate_s,
+            speed=speed,
+            duration_s=duration,
+            ca=ca,
+            stop=_stop_at_signal,
+        )
+        return
+    if not token:
+        raise typer.BadParameter("without --delivery a credential is needed", param_hint="--token")
     plan = simulating.Plan(
         to=to,
         token=token,

@@ -22,7 +22,7 @@ DOMAINS = (
     "share",
     "notify",
 )
-ENTRY_POINTS = ("cli", "cli_accounts", "cli_routing", "cli_simulate", "demo", "doctor", "server", "__main__")
+ENTRY_POINTS = ("cli", "cli_accounts", "cli_routing", "cli_delivery", "cli_simulate", "demo", "doctor", "server", "__main__")
 IO_MODULES = {
     "asyncio",
     "socket",
