@@ -37,6 +37,7 @@ class Visit:
 
     page: Page
     server: Server
+    expected: tuple[str, ...] = ()  # what the browser says of answers that the test is about
     problems: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
@@ -87,11 +88,11 @@ def visit(browser: Browser) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def open_window(server: Server, **options: Any) -> Visit:
+    def open_window(server: Server, expected: tuple[str, ...] = (), **options: Any) -> Visit:
         settings = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
         context = browser.new_context(**settings)
         contexts.append(context)
-        made = Visit(context.new_page(), server)
+        made = Visit(context.new_page(), server, expected)
         visits.append(made)
         made.page.on("pageerror", lambda error: made.problems.append(str(error)))
         made.page.on("console", lambda message: _note(made, message))
@@ -107,7 +108,7 @@ def visit(browser: Browser) -> Iterator[Open]:
 
 
 def _note(visit: Visit, message: ConsoleMessage) -> None:
-    if message.type == "error" and not any(text in message.text for text in NOISE):
+    if message.type == "error" and not any(text in message.text for text in NOISE + visit.expected):
         visit.problems.append(message.text)
 
 

@@ -6,82 +6,31 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, Visit
+from tests.browser.conftest import Open
+from tests.browser.delivery_kit import (
+    HOME_AT,
+    KOREAN,
+    PASSWORD,
+    PHONE,
+    RIDER_AT,
+    SETTINGS,
+    TABLET,
+    enter,
+    fits,
+    open_store,
+    place,
+    sign_up,
+)
 from tests.server import Server, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-
-PASSWORD = "four-windows-one-order"
-STORE_AT = {"latitude": 37.4979, "longitude": 127.0276}
-HOME_AT = {"latitude": 37.5030, "longitude": 127.0300, "accuracy": 12}
-RIDER_AT = {"latitude": 37.4990, "longitude": 127.0280, "accuracy": 8}
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-TABLET: dict[str, Any] = {"viewport": {"width": 1180, "height": 820}, "has_touch": True}
-WHOLE_WEEK = {day: ["00:00-24:00"] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
-MENU = [
-    {
-        "name": "김치찌개",
-        "price_krw": 9000,
-        "category": "찌개",
-        "groups": [
-            {
-                "name": "맵기",
-                "required": True,
-                "options": [{"name": "순한맛"}, {"name": "매운맛", "price_krw": 500}],
-            }
-        ],
-    },
-    {"name": "공기밥", "price_krw": 1000, "category": "곁들임"},
-]
 
 
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("delivery") / "data"
-    with start_server(
-        folder, "delivery.open_sign_up=customer,rider,store", "delivery.sign_up_per_minute=600"
-    ) as server:
+    with start_server(folder, *SETTINGS) as server:
         yield server
-
-
-def sign_up(server: Server, name: str, role: str) -> dict[str, str]:
-    answer = httpx.post(f"{server.url}/v1/sign-up", json={"name": name, "password": PASSWORD, "role": role})
-    assert answer.status_code == 201, answer.text
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-
-def open_store(server: Server, account: str, name: str, **more: Any) -> str:
-    """A store with a menu, at the station; its id."""
-    headers = sign_up(server, account, "store")
-    wish = {
-        "name": name,
-        "category": "korean",
-        "address": "강남대로 396",
-        "hours": WHOLE_WEEK,
-        **STORE_AT,
-        **more,
-    }
-    store = httpx.post(f"{server.url}/v1/stores", json=wish, headers=headers)
-    assert store.status_code == 201, store.text
-    store_id = str(store.json()["store_id"])
-    menu = httpx.put(f"{server.url}/v1/stores/{store_id}/menu", json={"items": MENU}, headers=headers)
-    assert menu.status_code == 200, menu.text
-    return store_id
-
-
-def enter(window: Visit, app: str, name: str, password: str = PASSWORD) -> Page:
-    page = window.page
-    page.goto(f"{window.server.url}/{app}")
-    page.locator("input[name=username]").fill(name)
-    page.locator("input[name=password]").fill(password)
-    page.locator("button.submit").click()
-    expect(page.locator("input[name=password]")).to_have_count(0)
-    return page
-
-
-def fits(page: Page) -> None:
-    """Nothing sticks out at the side of a phone."""
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def choose_address(page: Page) -> None:
@@ -106,9 +55,8 @@ def order_a_stew(page: Page, store: str) -> None:
 def test_one_order_in_four_windows(delivery: Server, visit: Open) -> None:
     open_store(delivery, "kitchen-one", "마중식당", minimum_krw=8000, fee_krw=3000)
     sign_up(delivery, "rider-one", "rider")
-    located: dict[str, Any] = {"permissions": ["geolocation"], "locale": "ko-KR"}
-    guest_window = visit(delivery, **PHONE, geolocation=HOME_AT, **located)
-    rider_window = visit(delivery, **PHONE, geolocation=RIDER_AT, **located)
+    guest_window = visit(delivery, **PHONE, geolocation=HOME_AT, **KOREAN)
+    rider_window = visit(delivery, **PHONE, geolocation=RIDER_AT, **KOREAN)
     kitchen_window = visit(delivery, **TABLET, locale="ko-KR")
     admin_window = visit(delivery)
 
@@ -170,21 +118,6 @@ def test_one_order_in_four_windows(delivery: Server, visit: Open) -> None:
     admin_window.screenshot("delivery-admin-detail")
 
 
-def place(server: Server, store_id: str, name: str) -> str:
-    """An order of a new customer over HTTP; its id."""
-    headers = sign_up(server, name, "customer")
-    menu = httpx.get(f"{server.url}/v1/stores/{store_id}", headers=headers).json()["menu"]["items"]
-    rice = next(item for item in menu if item["name"] == "공기밥")
-    wish = {
-        "store_id": store_id,
-        "lines": [{"item_id": rice["item_id"], "quantity": 2, "price_krw": 1000}],
-        "address": {"latitude": 37.4985, "longitude": 127.0280, "text": "Teheran-ro 1"},
-    }
-    placed = httpx.post(f"{server.url}/v1/orders", json=wish, headers=headers)
-    assert placed.status_code == 201, placed.text
-    return str(placed.json()["order_id"])
-
-
 def test_a_store_rejects_sells_out_and_closes(delivery: Server, visit: Open) -> None:
     store_id = open_store(delivery, "kitchen-two", "Second kitchen")
     place(delivery, store_id, "guest-two")
@@ -227,8 +160,11 @@ def test_a_customer_cancels_while_it_is_possible(delivery: Server, visit: Open) 
     window = visit(delivery, **PHONE)
     page = enter(window, f"order#/order/{order_id}", "guest-four")
     page.get_by_role("button", name="Cancel the order").tap()
-    page.get_by_role("button", name="Cancel the order").tap()
+    window.screenshot("delivery-order-cancel-ask")
+    page.get_by_role("dialog").get_by_role("button", name="It takes too long").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the order").tap()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
+    expect(page.get_by_text("Reason: It takes too long")).to_be_visible()
     fits(page)
     page.get_by_role("link", name="My orders").tap()
     expect(page.get_by_role("link", name="Fourth kitchen")).to_contain_text("Cancelled")

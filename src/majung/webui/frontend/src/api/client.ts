@@ -19,6 +19,8 @@ export class ApiError extends Error {
     readonly status: number,
     readonly title: string,
     readonly detail: string,
+    /** The whole of the problem details: some kinds say more. */
+    readonly body: Readonly<Record<string, unknown>> = {},
   ) {
     super(detail || title);
   }
@@ -52,7 +54,7 @@ export async function problem(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => "");
   try {
     const body = JSON.parse(text) as { title?: string; detail?: string };
-    return new ApiError(response.status, body.title ?? response.statusText, body.detail ?? "");
+    return new ApiError(response.status, body.title ?? response.statusText, body.detail ?? "", body);
   } catch {
     return new ApiError(response.status, response.statusText, "");
   }

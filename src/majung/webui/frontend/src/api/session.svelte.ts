@@ -1,4 +1,7 @@
-// Who is signed in. Tokens live in sessionStorage: they go when the tab is closed.
+// Who is signed in. Tokens live in sessionStorage: they go when the tab is closed. Who asks to stay signed in
+// on this device leaves the refresh token (and nothing else) in localStorage, one for each page, so that an
+// installed app opens signed in. The server uses it up with each use; tabs take turns, and signing out in one
+// signs out all.
 
 export interface Tokens {
   access_token: string;
@@ -14,7 +17,13 @@ interface TokenResponse {
 }
 
 const KEY = "majung.session";
+const KEPT = `majung.signed-in.${location.pathname.split("/")[1] ?? ""}`;
 const REFRESH_BEFORE_MS = 60_000;
+
+interface Kept {
+  refresh_token: string;
+  username: string;
+}
 
 /** The server said no to a sign-in or a refresh; `status` 0 means that it was not reached. */
 export class SignInError extends Error {
@@ -33,9 +42,18 @@ class Session {
   /** Set when a session ended by itself, for the sign-in page to say so. */
   ended = $state(false);
   #refreshing: Promise<void> | null = null;
+  #stays = kept() !== null && kept()?.username === this.tokens?.username;
 
-  async signIn(username: string, password: string): Promise<void> {
+  constructor() {
+    addEventListener("storage", ({ key, newValue }) => {
+      if (key === KEPT && newValue === null && this.#stays) this.signOut();
+    });
+  }
+
+  /** With `stay`, on this device until signed out. */
+  async signIn(username: string, password: string, stay = false): Promise<void> {
     const answer = await grant({ grant_type: "password", username, password });
+    this.#stays = stay;
     this.#keep(answer, username, "");
     this.ended = false;
   }
@@ -44,7 +62,9 @@ class Session {
     this.tokens = null;
     this.role = "";
     this.ended = ended;
+    this.#stays = false;
     sessionStorage.removeItem(KEY);
+    localStorage.removeItem(KEPT);
   }
 
   /** Admins and operators see the running of the service; others the riders that they were granted. */
@@ -61,12 +81,17 @@ class Session {
 
   /** Ask for a new access token; several callers share one request. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
+    this.#refreshing ??= this.#inTurn(() => this.#refresh()).finally(() => (this.#refreshing = null));
     return this.#refreshing;
   }
 
+  /** One tab at a time: a refresh token that two use at once is good for one of them. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    return this.#stays && "locks" in navigator ? navigator.locks.request(KEPT, work) : work();
+  }
+
   async #refresh(): Promise<void> {
-    const old = this.tokens;
+    const old = this.tokens && { ...this.tokens, ...(this.#stays ? kept() : null) };
     if (!old) return;
     if (!old.refresh_token) return this.signOut(true);
     try {
@@ -88,13 +113,24 @@ class Session {
       expires_at_ms: Date.now() + answer.expires_in * 1000,
       username,
     };
+    const { refresh_token } = this.tokens;
     sessionStorage.setItem(KEY, JSON.stringify(this.tokens));
+    if (this.#stays) localStorage.setItem(KEPT, JSON.stringify({ refresh_token, username } satisfies Kept));
+    else localStorage.removeItem(KEPT);
   }
 }
 
+/** This tab's tokens; or what was left to stay signed in with, which the first call trades for new ones. */
 function restore(): Tokens | null {
+  const found = kept();
+  return read<Tokens>(sessionStorage, KEY) ?? (found && { ...found, access_token: "", expires_at_ms: 0 });
+}
+
+const kept = () => read<Kept>(localStorage, KEPT);
+
+function read<T>(storage: Storage, key: string): T | null {
   try {
-    return JSON.parse(sessionStorage.getItem(KEY) ?? "null") as Tokens | null;
+    return JSON.parse(storage.getItem(key) ?? "null") as T | null;
   } catch {
     return null;
   }

@@ -13,11 +13,18 @@ export async function act(order: Order, command: Command, body: Record<string, u
     feed.put([await deliveryApi.command(order, command, body)]);
     return true;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 409) {
-      const now = await deliveryApi.order(order.order_id).catch(() => null);
-      if (now) feed.put([now]);
-      toasts.say(now && now.version !== order.version ? words.w.account.changed(words.w.states[now.state]) : error.message, "bad");
+    const now = currentOf(error);
+    if (now) {
+      feed.put([now]);
+      const { changed } = words.w.account;
+      toasts.say(now.version === order.version ? (error as ApiError).message : changed(words.w.states[now.state]), "bad");
     } else toasts.failed(error);
     return false;
   }
+}
+
+/** Who was too late is told the order as it is now (409 order-conflict). */
+export function currentOf(error: unknown): Order | null {
+  const order = error instanceof ApiError && error.status === 409 ? (error.body["order"] as Order | undefined) : undefined;
+  return order ?? null;
 }

@@ -1,7 +1,7 @@
 // The calls of the delivery pages.
 
 import { get, problem, randomKey, request } from "../api/client";
-import type { Address, AuditLine, Command, Order, Proof } from "./types";
+import type { Address, AuditLine, Command, Eta, Order, Place, Proof, RiderPlace, Route } from "./types";
 
 export interface Me {
   subject: string;
@@ -118,6 +118,16 @@ export interface Standing {
   off_because: "" | "missed_offers";
 }
 
+/** An order that has no rider yet, and how far one was looked for. */
+export interface Searching {
+  order_id: string;
+  since_ms: number;
+  tries: number;
+  radius_m: number;
+  refused: number;
+  offered_to: string;
+}
+
 const json = (method: string, body: unknown, headers: Record<string, string> = {}): RequestInit => ({
   method,
   headers: { "Content-Type": "application/json", ...headers },
@@ -152,10 +162,17 @@ export const deliveryApi = {
   stores: async (query: { lat?: number; lon?: number; q?: string; category?: string }, signal?: AbortSignal) =>
     (await get<{ stores: StoreCard[] }>("/v1/stores", query, signal)).stores,
   store: (store: string) => get<StorePage>(`/v1/stores/${id(store)}`),
-  orders: async (query: Record<string, string | number | undefined> = {}) =>
-    (await get<{ orders: Order[] }>("/v1/orders", query)).orders,
+  orders: async (query: Record<string, string | number | undefined> = {}) => (await deliveryApi.page(query)).orders,
+  /** Newest first; `before: next_before` continues. */
+  page: (query: Record<string, string | number | undefined>, signal?: AbortSignal) =>
+    get<{ orders: Order[]; next_before: string | null }>("/v1/orders", query, signal),
   /** The view of an order that was placed just now may be a moment behind: this waits for it. */
   order: (order: string, at_least_version = 1) => get<Order>(`/v1/orders/${id(order)}`, { at_least_version }),
+  eta: (order: string) => get<Eta>(`/v1/orders/${id(order)}/eta`),
+  riderOf: (order: string) => get<RiderPlace>(`/v1/orders/${id(order)}/rider`),
+  route: (from: Place, to: Place, signal?: AbortSignal) =>
+    get<Route>("/v1/routes", { from: `${from.latitude},${from.longitude}`, to: `${to.latitude},${to.longitude}` }, signal),
+  unassigned: async () => (await get<{ orders: Searching[] }>("/v1/dispatch/unassigned")).orders,
   audit: async (order: string) => (await get<{ events: AuditLine[] }>(`/v1/orders/${id(order)}/audit`)).events,
   place: (wish: Wish, key: string) => answer<Order>("/v1/orders", json("POST", wish, { "Idempotency-Key": key })),
   command: (order: Order, command: Command, body: Record<string, unknown> = {}) =>

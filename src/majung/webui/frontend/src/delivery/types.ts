@@ -7,7 +7,7 @@ export const FINAL: ReadonlySet<OrderState> = new Set<OrderState>(["DELIVERED", 
 
 export type Command =
   | "accept" | "reject" | "ready" | "cooking-time" | "pick-up" | "depart" | "deliver" | "fail" | "cancel"
-  | "reassign"; // prettier-ignore
+  | "reassign" | "unassign"; // prettier-ignore
 
 export interface Place {
   latitude: number;
@@ -50,6 +50,7 @@ export interface Order {
   changed_at_ms: number;
   note: string;
   rider_id: string;
+  assigned_at_ms?: number;
   cooking_minutes: number;
   accepted_at_ms: number;
   ready_at_ms: number;
@@ -76,11 +77,23 @@ export interface RiderPlace extends Place {
   order_id?: string;
   rider_id?: string;
   device_time_ms?: number;
+  received_at_ms?: number;
   heading_deg?: number | null;
 }
 
+/** When it is at the door, with an interval. `late`: later than was first said. */
 export interface Eta {
   at_ms: number;
   earliest_ms?: number;
   latest_ms?: number;
+  late?: boolean;
+  computed_at_ms?: number;
+}
+
+/** A way by road; `straight` when the server has no map of the streets. */
+export interface Route {
+  distance_m: number;
+  duration_s: number;
+  points: [number, number][];
+  source: "valhalla" | "straight";
 }
