@@ -27,6 +27,7 @@ from tests.server import Server
 SEED = int(
     os.environ.get("MAJUNG_FAULT_SEED", "7" if os.environ.get("CI") == "true" else str(int(time.time())))
 )
+EVERYTHING = {"", "offer", *Command} - {Command.FAIL, Command.UNASSIGN}  # those two are rare here
 BEHIND = """
 SELECT (SELECT COUNT(*) FROM outbox WHERE status = 'pending')
     + (SELECT COUNT(*) FROM orders o LEFT JOIN views.order_view v USING (order_id) WHERE v.version IS NOT o.version)
@@ -66,7 +67,7 @@ async def stampede(folder: Path, seed: int, orders: int, kills: int, life_s: tup
 
 
 async def hammer(crowd: Crowd, kills: int, life_s: tuple[float, float]) -> None:
-    """Everybody at once, the server killed again and again; returns when all of them have stopped."""
+    """Everybody at once, the server killed again and again, until everything has happened."""
     task = asyncio.create_task(crowd.run())
     try:
         for _ in range(kills):
@@ -81,6 +82,9 @@ async def hammer(crowd: Crowd, kills: int, life_s: tuple[float, float]) -> None:
             while crowd.last_ack_at < before:
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while not {one.command for one in crowd.attempts if one.acked} >= EVERYTHING:
+                await asyncio.sleep(0.05)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -133,7 +137,6 @@ async def test_sixty_four_clients_two_hundred_orders_ten_deaths(tmp_path: Path) 
     verdict = judge(evidence)
     assert not verdict.broken, str(verdict)
     assert {event.actor for event in evidence.history} == set(Actor), "everybody took part"
-    assert any(event.command == Command.DELIVER for event in evidence.history), "some came to the door"
     assert len(evidence.orders) >= 200
     assert evidence.conflicts
 
@@ -144,7 +147,7 @@ async def test_sixty_four_clients_two_hundred_orders_ten_deaths(tmp_path: Path) 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """A small stampede that the judge has nothing against."""
-    evidence = asyncio.run(stampede(tmp_path_factory.mktemp("small"), 1, 40, 1, (2.0, 2.5)))
+    evidence = asyncio.run(stampede(tmp_path_factory.mktemp("small"), 1, 40, 1, (1.0, 2.0)))
     assert not judge(evidence).broken, str(judge(evidence))
     return evidence
 
