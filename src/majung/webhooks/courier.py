@@ -20,14 +20,15 @@ from majung.ports import Database, PortError, Row
 from majung.settings import WebhookSettings
 from majung.webhooks import schedule, signing, store
 from majung.webhooks.events import MEDIA_TYPE
-from majung.webhooks.model import Attempt, Endpoint, State
+from majung.webhooks.model import OUTAGE, Attempt, Endpoint, State
 from majung.webhooks.outcome import Outcomes
 from majung.webhooks.registry import Registry
 
 log = structlog.get_logger("majung.webhooks")
 
 MAX_IN_FRONT = 3
-"""Refused so often, an event is no longer waited for by the later ones of its order."""
+"""Refused so often, an event is no longer waited for by the later ones of its order; in an outage it is."""
+_NEVER = 2**31
 _READ = 64
 _AT_ONCE = 400
 _ANSWER_BYTES = 4_096
@@ -202,7 +203,7 @@ class Courier:
         asked = {
             "webhook_id": endpoint.webhook_id,
             "now_ms": self._clock.now_ms(),
-            "in_front": MAX_IN_FRONT,
+            "in_front": _NEVER if endpoint.failures >= OUTAGE else MAX_IN_FRONT,
             "limit": _READ,
         }
         return [Due(*row) for row in await self._database.read(store.SELECT_DUE, asked)]

@@ -62,6 +62,7 @@ class OrderData(msgspec.Struct, frozen=True, omit_defaults=True):
     changed_at_ms: int
     note: str = ""
     rider_id: str = ""
+    assigned_at_ms: int = 0
     cooking_minutes: int = 0
     accepted_at_ms: int = 0
     ready_at_ms: int = 0

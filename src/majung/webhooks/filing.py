@@ -59,6 +59,8 @@ class Filer:
         self._reader = read
         self._max_waiting = max_waiting
         self._wake = wake
+        self.position: dict[int, int] = {}
+        """Up to where everything is filed or concerns nobody."""
 
     async def run(self) -> None:
         """File until cancelled."""
@@ -71,6 +73,7 @@ class Filer:
                 before = consumer.position()
                 records = await consumer.poll(_BATCH, _LINGER_S)
                 await self._file(self._wanted(records), before, consumer.position())
+                self.position = consumer.position()
                 if not self._registry.behind(self.topic):
                     await consumer.commit()
         finally:

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 import msgspec
 
+OUTAGE = 5
+"""So many failures in a row are an outage: it is waited for in order, and when it ends everything is due."""
+
 
 class State(StrEnum):
     """Whether an endpoint gets anything. What an endpoint that is paused misses waits for it."""

@@ -10,14 +10,12 @@ from majung.orders.model import new_id
 from majung.ports import Database, Transaction
 from majung.settings import WebhookSettings
 from majung.webhooks import schedule, store
-from majung.webhooks.model import Attempt, Endpoint, State, Status
+from majung.webhooks.model import OUTAGE, Attempt, Endpoint, State, Status
 
 log = structlog.get_logger("majung.webhooks")
 
 SERVER = "majung"
 _GONE = 410
-_OUTAGE = 5
-"""So many failures in a row are an outage: when it ends, everything that waits is due at once."""
 
 
 class Outcomes:
@@ -41,7 +39,7 @@ class Outcomes:
         over = now_ms + wait_ms > queued_at_ms + ms(self._settings.give_up_after)
         gone = attempt.http_status == _GONE
         status = Status.DONE if attempt.ok else Status.DEAD if over or gone else Status.WAITING
-        recovered = attempt.ok and endpoint.failures >= _OUTAGE
+        recovered = attempt.ok and endpoint.failures >= OUTAGE
         self._note_health(endpoint, attempt, now_ms)
         row = {
             "number": number,

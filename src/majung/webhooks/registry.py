@@ -8,7 +8,7 @@ import structlog
 from majung.ports import Database, Row
 from majung.webhooks import store
 from majung.webhooks.events import TYPES, Event, chosen_types
-from majung.webhooks.model import Endpoint, State, Status
+from majung.webhooks.model import OUTAGE, Endpoint, State, Status
 
 log = structlog.get_logger("majung.webhooks")
 
@@ -108,7 +108,11 @@ def endpoint_of(row: Row) -> Endpoint:
     except ValueError as problem:  # made by a version that told more: what is still told of it goes on
         log.error("webhook_pattern_unknown", webhook_id=webhook_id, problem=str(problem))
         types = frozenset(kind for kind in TYPES if kind in patterns)
-    return Endpoint(
+    endpoint = Endpoint(
         webhook_id, store_id, account, url, patterns, types, description, secret, old_secret, old_until_ms,
         State(state), reason, *row[11:17],
     )  # fmt: skip
+    endpoint.failures = (
+        OUTAGE if endpoint.failing_since_ms else 0
+    )  # whether it is there again is tried with care
+    return endpoint
