@@ -114,16 +114,23 @@ async def _serve(settings: Settings) -> None:
 @app.command()
 def demo(
     data: DataOption = Path("demo-data"),
-    riders: Annotated[int, typer.Option(min=1, help="How many riders drive.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed drives the same ways.")] = 7,
+    riders: Annotated[int, typer.Option(min=1, help="How many riders are on duty.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed, the same city.")] = 7,
+    stores: Annotated[int, typer.Option(min=1, help="How many stores cook.")] = 80,
+    orders_per_minute: Annotated[
+        float, typer.Option(min=0.1, help="Orders a minute at the peak of the day.")
+    ] = 60.0,
     for_s: Annotated[
         float, typer.Option("--for", help="Stop by itself after so many seconds; 0: at Ctrl-C.")
     ] = 0,
 ) -> None:
-    """A thousand riders over Gangnam, on a map, until Ctrl-C; started again it goes on with its data."""
+    """A whole city in Gangnam until Ctrl-C: customers order, stores cook, riders carry; you are one of each.
+
+    Started again it goes on with its data.
+    """
     from majung.demo import run_demo
 
-    raise typer.Exit(run_demo(data, riders, seed, for_s))
+    raise typer.Exit(run_demo(data, riders, seed, for_s, stores, orders_per_minute))
 
 
 @app.command()

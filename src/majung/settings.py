@@ -218,6 +218,11 @@ class DeliverySettings(_Section):
     sign_up_per_minute: float = Field(
         20.0, gt=0, description="New accounts a minute from one address; as many at once."
     )
+    demo_place: str = Field(
+        "",
+        pattern=r"^(-?\d{1,2}(\.\d+)?,-?\d{1,3}(\.\d+)?)?$",
+        description="LAT,LON: the rider's page offers to ride a simulated position that begins here.",
+    )
 
     @property
     def sign_up_roles(self) -> frozenset[str]:
@@ -312,6 +317,20 @@ class WebhookSettings(_Section):
         """`retries` in seconds."""
         spans = [parse_duration(part) for part in self.retries.split(",")]
         return tuple(span.total_seconds() for span in spans if isinstance(span, timedelta))
+
+
+class AddressSettings(_Section):
+    """Looking up addresses."""
+
+    extra: bool = Field(
+        True, description="Use majung[kr] where it is installed: streets, and boundaries of neighbourhoods."
+    )
+    index: Path | None = Field(
+        None, description="The index of streets, made at first use (50 MB); default: in the data folder."
+    )
+    per_s: float = Field(
+        10.0, gt=0, description="Look-ups a second by one account (typing asks at each letter)."
+    )
 
 
 class ShareSettings(_Section):
@@ -425,6 +444,7 @@ class Settings(BaseSettings):
     routing: RoutingSettings = RoutingSettings()
     eta: EtaSettings = EtaSettings()
     share: ShareSettings = ShareSettings()
+    addresses: AddressSettings = AddressSettings()
     outward: OutwardSettings = OutwardSettings()
     webhooks: WebhookSettings = WebhookSettings()
     notify: NotifySettings = NotifySettings()

@@ -50,8 +50,18 @@ Token = Annotated[str, PathParameter(description="The token of the link.")]
 App = Annotated[str, PathParameter(description="Which page.")]
 
 
+class DemoPlace(msgspec.Struct, frozen=True):
+    """Where somebody who tries the demo is, wherever they are in truth."""
+
+    latitude: float
+    longitude: float
+
+
 class MapConfig(msgspec.Struct, frozen=True):
-    """What the map starts with: where, how near (zoom 0-22), and what lies under the riders."""
+    """What the map starts with: where, how near (zoom 0-22), and what lies under the riders.
+
+    `demo_place`: the rider's page offers a simulated position from here on; null: it does not.
+    """
 
     tile_url: str
     tile_attribution: str
@@ -59,6 +69,7 @@ class MapConfig(msgspec.Struct, frozen=True):
     longitude: float
     zoom: float
     version: str
+    demo_place: DemoPlace | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -145,11 +156,17 @@ async def get_map_config(services: Services) -> Response[MapConfig]:
         longitude=settings.longitude,
         zoom=settings.zoom,
         version=majung.__version__,
+        demo_place=_demo_place(services.settings.delivery.demo_place),
     )
     return Response(config, headers={"Cache-Control": "no-cache"})
 
 
 HANDLERS = [get_page, get_shared_page, get_manifest, get_asset, get_map_config]
+
+
+def _demo_place(text: str) -> DemoPlace | None:
+    latitude, comma, longitude = text.partition(",")
+    return DemoPlace(float(latitude), float(longitude)) if comma else None
 
 
 def _takes_gzip(request: Request[Any, Any, Any]) -> bool:
