@@ -37,7 +37,7 @@ class Receiver:
         self.received: list[Received] = []
         self.reply = reply or (lambda _: Reply())
         self.connections = 0
-        self._ca_pem = ca.cert_pem.bytes()
+        self.ca = ca
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ca.issue_cert("localhost").configure_cert(context)
         outer = self
@@ -90,7 +90,7 @@ class Receiver:
     def trust(self, folder: Path) -> dict[str, str]:
         """The environment of a process that trusts this receiver."""
         file = folder / "receiver-ca.pem"
-        file.write_bytes(self._ca_pem)
+        file.write_bytes(self.ca.cert_pem.bytes())
         return {"SSL_CERT_FILE": str(file)}
 
     def close(self) -> None:
@@ -100,8 +100,10 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiving(reply: Callable[[Received], Reply] | None = None) -> Iterator[Receiver]:
-    receiver = Receiver(trustme.CA(), reply)
+def receiving(
+    reply: Callable[[Received], Reply] | None = None, ca: trustme.CA | None = None
+) -> Iterator[Receiver]:
+    receiver = Receiver(ca or trustme.CA(), reply)
     try:
         yield receiver
     finally:

@@ -114,6 +114,11 @@ class PushSender:
         self.gone = 0
         self.expired = 0
 
+    @property
+    def flying(self) -> int:
+        """Pushes on their way."""
+        return len(self._tasks)
+
     def wake(self) -> None:
         """There is something new in the queue."""
         self._work.set()

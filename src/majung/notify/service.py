@@ -146,15 +146,22 @@ class Notifier:
         while True:
             await self._work.wait()
             self._work.clear()
+            try:
+                await self.flush()
+            except PortError as problem:
+                log.error("notices_wait_for_storage", problem=str(problem))
+                await asyncio.sleep(_RETRY_S)
+                self._work.set()
+
+    async def flush(self) -> None:
+        """Write what waits now. Raises PortError; then it still waits."""
+        while self._line:
             items = [self._line.popleft() for _ in range(min(len(self._line), _BATCH))]
             try:
                 await self._write(items)
-            except PortError as problem:
-                log.error("notices_wait_for_storage", problem=str(problem))
+            except PortError:
                 self._line.extendleft(reversed(items[: MAX_WAITING - len(self._line)]))
-                await asyncio.sleep(_RETRY_S)
-            if self._line:
-                self._work.set()
+                raise
 
     async def _write(self, items: Sequence[Draft | Near]) -> None:
         now_ms = self._clock.now_ms()
