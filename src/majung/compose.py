@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from majung.addresses.service import AddressService
 from majung.auth.limits import RateLimiter
 from majung.auth.policy import Policy
 from majung.auth.service import AuthService
@@ -148,6 +149,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         dispatch.listeners.append(notifier.offer)
         hub.listeners.append(order_live.positions)
         orders.listeners.append(relay.wake)
+        addresses = AddressService(data, clock, settings.addresses)
+        stack.push_async_callback(addresses.close)
         order_views = OrderViews(log, views_db, clock, order_live, kept_events(database))
         yield Services(
             settings=settings,
@@ -178,6 +181,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             order_live=order_live,
             order_views=order_views,
             shares=ShareService(database, orders, order_views, clock, settings.share),
+            addresses=addresses,
             outward=outward,
             webhooks=Webhooks(
                 database,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from majung.addresses.service import AddressService
 from majung.auth.limits import RateLimiter
 from majung.auth.policy import Policy
 from majung.auth.service import AuthService
@@ -66,6 +67,7 @@ class Services:
     order_live: OrderLive
     order_views: OrderViews
     shares: ShareService
+    addresses: AddressService
     outward: Outward
     webhooks: Webhooks
     notify: Notifier

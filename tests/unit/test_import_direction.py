@@ -20,6 +20,7 @@ DOMAINS = (
     "routing",
     "eta",
     "share",
+    "addresses",
     "notify",
 )
 ENTRY_POINTS = ("cli", "cli_accounts", "cli_routing", "cli_delivery", "cli_simulate", "demo", "doctor", "server", "__main__")

@@ -13,6 +13,7 @@ from litestar.types import Scope
 from majung.auth.model import Principal
 from majung.serve.http import (
     accounts,
+    addresses,
     device_socket,
     dispatch,
     fences,
@@ -56,6 +57,7 @@ _MODULES = (
     webhooks,
     routing,
     share,
+    addresses,
     notify,
 )
 

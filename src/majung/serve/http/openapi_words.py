@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from majung.addresses.model import AddressAt, Candidate, Candidates, Source
 from majung.auth.model import Account, Device, Grant, NewUser, Role, TokenSet
 from majung.notify.model import Kind
 from majung.notify.subscriptions import NewSubscription, PushKeys, Subscription
-from majung.orders.model import OrderState
+from majung.orders.model import OrderState, Precision
 from majung.ports import CellLoad
 from majung.positions.fence_model import Circle, Fence, NewFence
 from majung.positions.fences import StoredEvent
@@ -56,6 +57,7 @@ TAGS = {
     "accounts": "Users, devices and grants; for administrators.",
     "stores": "Restaurants: find them, their menus, what a basket costs; for their owners: change them.",
     "orders": "Place orders, carry them on, follow them; what each may do to an order is in docs/orders.md.",
+    "addresses": "Korean addresses, without a network; see docs/addresses.md.",
     "share": "Links through which one order is followed without an account; see docs/sharing.md.",
     "webhooks": "Events told to servers of others, signed; see docs/webhooks.md.",
     "dispatch": "Riders on duty, the offers that they get and answer.",
@@ -149,6 +151,7 @@ ALSO = {
     "sold_out": {507},
     "price_basket": {409},
     "remove_grant": {507},
+    "get_address_at": {404},
     "create_webhook": {409, 507},
     "change_webhook": {507},
     "delete_webhook": {507},
@@ -250,6 +253,9 @@ _SENT = Delivery(
 )
 _GRANT = Grant("mina", "rider-0042", _AT_MS + 3_600_000)
 
+_CANDIDATE = Candidate(
+    "서울특별시 강남구 테헤란로 152 (역삼동)", 37.50011, 127.03852, Precision.DONG, 1340.0, "06236"
+)
 _SHARE = Share("k7m2p9xw4dhq", "o-01jz0v6q3kf2m8d7s4", _AT_MS, _AT_MS + 7_200_000)
 _SHARED_ORDER = SharedOrder(
     version=6,
@@ -305,6 +311,11 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         Nearby("rider-0042", 81.4, _LIVE),
         NearestGot([Nearby("rider-0042", 81.4, _LIVE)]),
         NewShare("k7m2p9xw4dhq", "Zk3v…", "/track/Zk3v…", "https://ex.am/track/Zk3v…", _AT_MS + 7_200_000),
+        AddressAt(
+            "서울특별시 강남구 역삼동", "서울특별시", "강남구", "역삼동", Precision.DONG, Source.STREETS
+        ),
+        _CANDIDATE,
+        Candidates([_CANDIDATE], Source.STREETS),
         _SHARE,
         Shares([_SHARE]),
         ShareWish("2h"),
