@@ -113,10 +113,10 @@ class ShareService:
 
     async def _own(self, principal: Principal, order_id: str) -> Order:
         """The order, if the caller may show it to others: its customer, and administrators."""
+        scope = scope_of(principal)  # first: who may read no order learns of none
         order = await self._orders.get_for_write(order_id)
         if may(principal, Action.COMMAND_ANY_ORDER):
             return order
-        scope = scope_of(principal)
         if not scope.covers(order):
             raise no_order(order_id)
         if scope.part is not Part.CUSTOMER:
