@@ -37,6 +37,12 @@ class Traffic:
         self._leg = np.full(count, 3)
         self._goal = Places(self.at.copy(), self._axis.copy())
 
+    @property
+    def standing(self) -> Bools:
+        """Who is not on the way to anywhere."""
+        standing: Bools = self._leg >= 3
+        return standing
+
     def here(self, rows: Ints) -> Places:
         """Where these are."""
         return Places(self.at[rows], self._axis[rows])

@@ -84,10 +84,21 @@ class Courier:
     # --------------------------------------------------------------------------------------- the way
 
     async def _carry(self, order_id: str) -> None:
+        crew, row = self._scene.crew, self._row
+        crew.free(row, False)
+        try:
+            order = await self._read(order_id)
+            if order is not None:
+                await self._bring(order_id, order)
+        finally:
+            crew.indoors(row, False)
+            crew.free(row, True)
+        self._at_door, self._order_id = False, ""
+        if self._random.random() < _BREAK_AFTER:
+            await self._rest()
+
+    async def _bring(self, order_id: str, order: dict[str, Any]) -> None:
         """From wherever the order stands, to its end."""
-        order = await self._read(order_id)
-        if order is None:
-            return
         scene, row = self._scene, self._row
         if order["state"] in ("COOKING", "READY"):
             await scene.crew.go(row, (order["store_latitude"], order["store_longitude"]))
@@ -104,10 +115,6 @@ class Courier:
             await scene.pause(self._random.uniform(15.0, 70.0))
             self._at_door = True
             await self._hand_over(order)
-        scene.crew.indoors(row, False)
-        self._at_door, self._order_id = False, ""
-        if self._random.random() < _BREAK_AFTER:
-            await self._rest()
 
     async def _read(self, order_id: str) -> dict[str, Any] | None:
         """The order; the view may need a moment to show that it is this rider's."""

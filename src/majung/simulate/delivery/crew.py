@@ -1,4 +1,7 @@
-"""Riders who are told where to go, moving along the streets of a city: a `simulate.run.Moving`."""
+"""Riders who are told where to go, moving along the streets of a city: a `simulate.run.Moving`.
+
+Who has nothing to do strolls a few streets now and then, towards where stores are.
+"""
 
 import asyncio
 
@@ -7,6 +10,9 @@ import numpy as np
 from majung.simulate.city import flow, streets_of
 from majung.simulate.streets import Floats, Ints, Places
 from majung.simulate.traffic import Drive, Traffic
+
+_STROLL_AFTER_S = 40.0
+_STROLL_M = 350.0
 
 Place = tuple[float, float]
 """Latitude, longitude."""
@@ -21,19 +27,31 @@ class Crew:
         self.streets = streets_of(city, rng)
         start = self.streets.snap(rng.normal(0.0, spread_m, (riders, 2)), rng)
         self._traffic = Traffic(self.streets, start, rng)
+        self._rng = rng
+        self._spread_m = spread_m
         self._indoors = np.zeros(riders, dtype=bool)
+        self._free = np.ones(riders, dtype=bool)
         self._arrivals: dict[int, asyncio.Future[None]] = {}
         self.moving = 0
 
     def step(self, seconds: float, hour: float) -> Drive:
         """Let `seconds` pass at the local `hour`; who arrives goes on."""
         before = self._traffic.at.copy()
+        self._stroll(seconds)
         for row in self._traffic.move(seconds, flow(hour)).tolist():
             arrival = self._arrivals.pop(row, None)
             if arrival is not None and not arrival.done():
                 arrival.set_result(None)
         self.moving = len(self._arrivals)
         return self._traffic.drive(before, seconds, self._indoors)
+
+    def _stroll(self, seconds: float) -> None:
+        bored = self._rng.random(len(self._free)) < seconds / _STROLL_AFTER_S
+        rows = np.flatnonzero(self._free & self._traffic.standing & bored)
+        if len(rows):
+            here = self._traffic.at[rows]
+            way = self._rng.normal(0.0, self._spread_m, (len(rows), 2)) - here
+            self._traffic.send(rows, self.streets.snap(here + way.clip(-_STROLL_M, _STROLL_M), self._rng))
 
     def place(self, row: int) -> Place:
         """Where this rider truly is."""
@@ -47,6 +65,12 @@ class Crew:
             rows = np.array([row])
             self._traffic.at[rows] = on_street.at
             self._traffic.lead(rows, np.repeat(on_street.at[:, None, :], 3, axis=1), on_street)
+
+    def free(self, row: int, free: bool) -> None:
+        """Whether this rider has nothing to do, and may stroll."""
+        self._free[row] = free
+        if not free:
+            self.halt(row)
 
     def indoors(self, row: int, inside: bool) -> None:
         """Whether this rider stands in a house, where reception is worse."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from majung_sdk import Latencies
 FINAL = frozenset({"DELIVERED", "REJECTED", "CANCELLED", "FAILED"})
 _REACHED = {"RECEIVED": 0, "COOKING": 1, "READY": 2}
 _MAX_NAMED = 100
+_MAX_REMEMBERED = 10_000
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Ledger:
 
     def __init__(self, offer_ahead_s: float | None = None) -> None:
         self.open: dict[str, Tale] = {}
+        # Streams of several people tell the same end, one after another.
+        self._over: OrderedDict[str, Tale] = OrderedDict()
         self.states: Counter[str] = Counter()  # of those that are open
         self.ended: Counter[str] = Counter()  # by the state in which they ended
         self.placed = 0
@@ -61,16 +64,17 @@ class Ledger:
 
     def was_placed(self, order: dict[str, Any], took_ms: float) -> Tale:
         """A customer of ours was answered 201."""
-        tale = self.tale(order["order_id"])
-        tale.ours = True
-        tale.code = order.get("delivery_code", "")
         self.placed += 1
         self.place_ms.add(took_ms)
-        self.saw(order)
+        tale = self.saw(order)
+        tale.ours = True
+        tale.code = order.get("delivery_code", "")
         return tale
 
     def saw(self, order: dict[str, Any]) -> Tale:
         """An order as an answer or a stream shows it; older versions than the known one change nothing."""
+        if order["order_id"] in self._over:
+            return self._over[order["order_id"]]
         tale = self.tale(order["order_id"])
         if order["version"] <= tale.version:
             return tale
@@ -123,6 +127,9 @@ class Ledger:
 
     def _end(self, tale: Tale, order: dict[str, Any]) -> None:
         del self.open[tale.order_id]
+        self._over[tale.order_id] = tale
+        if len(self._over) > _MAX_REMEMBERED:
+            self._over.popitem(last=False)
         self.ended[tale.state] += 1
         tale.ended.set()
         _ring(tale)
