@@ -180,12 +180,15 @@ export const deliveryApi = {
       `/v1/orders/${id(order.order_id)}/${command}`,
       json("POST", { expected_version: order.version, ...body }, { "Idempotency-Key": randomKey() }),
     ),
-  async photo(order: Order, file: Blob): Promise<Proof> {
+  /** To whatever version the order is at: it may have been reported long ago. */
+  report: (order: string, command: Command, body: Record<string, unknown>) =>
+    answer<Order>(`/v1/orders/${id(order)}/${command}`, json("POST", body)),
+  async photo(order: string, file: Blob): Promise<Proof> {
     const init = { method: "POST", headers: { "Content-Type": file.type }, body: file };
-    return answer<Proof>(`/v1/orders/${id(order.order_id)}/proof/photo`, init);
+    return answer<Proof>(`/v1/orders/${id(order)}/proof/photo`, init);
   },
-  signature: (order: Order, path: string, width: number, height: number) =>
-    answer<Proof>(`/v1/orders/${id(order.order_id)}/proof/signature`, json("POST", { path, width, height })),
+  signature: (order: string, path: string, width: number, height: number) =>
+    answer<Proof>(`/v1/orders/${id(order)}/proof/signature`, json("POST", { path, width, height })),
   proof: async (order: Order) => (await request(`/v1/orders/${id(order.order_id)}/proof`)).blob(),
   duty: (on: boolean) => answer<Standing>("/v1/riders/me/duty", json("POST", { on })),
   standing: () => get<Standing>("/v1/riders/me/offer"),

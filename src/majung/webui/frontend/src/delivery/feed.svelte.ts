@@ -5,7 +5,7 @@
 
 import { session } from "../api/session.svelte";
 import { deliveryApi } from "./api";
-import { onNetwork } from "./network.svelte";
+import { network, onNetwork } from "./network.svelte";
 import { FINAL, type Eta, type Order, type RiderPlace } from "./types";
 
 type Message =
@@ -14,7 +14,12 @@ type Message =
   | { type: "left"; order_id: string }
   | { type: "rider"; order_id: string; position: RiderPlace }
   | ({ type: "eta"; order_id: string } & Eta)
-  | { type: "resync" | "resumed" | "error" };
+  | Beside;
+
+/** What this page does not know by itself: resync, resumed, error, notice. */
+interface Beside {
+  type: "resync" | "resumed" | "error" | "notice";
+}
 
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000];
 const POLL_MS = 5000;
@@ -44,12 +49,13 @@ class OrderFeed {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
   #unwatch = () => undefined as void;
+  #hearers = new Set<(message: Beside) => void>();
 
   start(): void {
     this.#running = true;
     void this.refresh();
     void this.#connect();
-    this.#poll = setInterval(() => !this.connected && void this.refresh(), POLL_MS);
+    this.#poll = setInterval(() => network.online && !this.connected && void this.refresh(), POLL_MS);
     this.#unwatch = onNetwork(
       () => this.#hangUp(),
       () => void this.#connect(),
@@ -138,6 +144,14 @@ class OrderFeed {
     else if (message.type === "left") this.#drop(({ order_id }) => order_id === message.order_id);
     else if (message.type === "rider") this.sawRider(message.order_id, message.position);
     else if (message.type === "eta") this.putEta(message.order_id, message);
+    else for (const hear of this.#hearers) hear(message);
+  }
+
+  /** Messages of other parts that come the same way. Returns how to stop. */
+  hear(type: string, take: (message: Beside) => void): () => void {
+    const hear = (message: Beside) => message.type === type && take(message);
+    this.#hearers.add(hear);
+    return () => this.#hearers.delete(hear);
   }
 
   /** What the server heard late is as old as it was then; from there on this device's clock counts. */

@@ -1,5 +1,7 @@
 // Positions that the server has not yet acknowledged, in IndexedDB: a tunnel or a closed browser loses none.
 
+import { done, open } from "./database";
+
 export interface Fix {
   session_id: string;
   seq: number;
@@ -19,12 +21,7 @@ export class Outbox {
   #opened: Promise<IDBDatabase>;
 
   constructor(account: string) {
-    this.#opened = new Promise((resolve, reject) => {
-      const request = indexedDB.open(`majung.ride.${account}`, 1);
-      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "seq" });
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
-    });
+    this.#opened = open(`majung.ride.${account}`, STORE, { keyPath: "seq" });
   }
 
   async add(fix: Fix): Promise<void> {
@@ -53,11 +50,4 @@ export class Outbox {
   async #store(mode: IDBTransactionMode): Promise<IDBObjectStore> {
     return (await this.#opened).transaction(STORE, mode).objectStore(STORE);
   }
-}
-
-function done<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
-  });
 }

@@ -2,6 +2,7 @@
 
 import { session } from "../api/session.svelte";
 import { deliveryApi, type Offer, type Standing } from "../delivery/api";
+import { network, onNetwork } from "../delivery/network.svelte";
 
 const RETRY_MS = 2000;
 const POLL_MS = 2500;
@@ -16,6 +17,7 @@ class RiderDuty {
   #socket: WebSocket | null = null;
   #poll: ReturnType<typeof setInterval> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #unwatch = () => undefined as void;
 
   get offer(): Offer | null {
     return this.standing?.offer ?? null;
@@ -25,16 +27,26 @@ class RiderDuty {
     this.#running = true;
     void this.refresh();
     void this.#connect();
-    this.#poll = setInterval(() => this.#socket?.readyState !== WebSocket.OPEN && void this.refresh(), POLL_MS);
+    this.#poll = setInterval(() => network.online && this.#socket?.readyState !== WebSocket.OPEN && void this.refresh(), POLL_MS);
+    this.#unwatch = onNetwork(
+      () => this.#hangUp(),
+      () => void this.#connect(),
+    );
   }
 
   stop(): void {
     this.#running = false;
+    this.#unwatch();
     clearInterval(this.#poll);
-    clearTimeout(this.#timer);
-    this.#socket?.close(1000);
-    this.#socket = null;
+    this.#hangUp();
     this.standing = null;
+  }
+
+  #hangUp(): void {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
   }
 
   async refresh(): Promise<void> {
@@ -61,6 +73,7 @@ class RiderDuty {
   async #connect(): Promise<void> {
     const token = await session.bearer().catch(() => "");
     if (!this.#running || !token) return;
+    this.#hangUp();
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/v1/riders/me/live?access_token=${encodeURIComponent(token)}`);
     this.#socket = socket;

@@ -6,12 +6,15 @@
 
 import { randomKey } from "../api/client";
 import { session } from "../api/session.svelte";
+import { network, onNetwork } from "../delivery/network.svelte";
 import { Outbox, type Fix } from "./outbox";
 
 const SEND_AT_ONCE = 200;
 const BACKOFF_MS = [500, 1000, 2000, 5000, 10_000];
 /** A standing device says so this often; browsers report nothing while nothing changes. */
 const REPEAT_MS = 5000;
+/** A server that has not acknowledged anything for so long is not there, whatever the socket says. */
+const DEAF_AFTER_MS = 20_000;
 
 class Uplink {
   sent = $state(0);
@@ -20,23 +23,24 @@ class Uplink {
   blind = $state(false);
   here = $state.raw<{ latitude: number; longitude: number } | null>(null);
   #outbox: Outbox | null = null;
+  #account = "";
   #name = "";
   #sentThrough = 0;
   #socket: WebSocket | null = null;
   #watch = 0;
   #repeat: ReturnType<typeof setInterval> | undefined;
+  #listen: ReturnType<typeof setInterval> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last: GeolocationPosition | null = null;
   #failures = 0;
   #pumping = false;
+  #heard_ms = 0;
+  #unwatch = () => undefined as void;
 
   start(account: string): void {
-    if (this.#outbox) return;
-    this.#outbox = new Outbox(account);
-    this.#name = `majung.ride.${account}`;
+    if (this.#account !== account) this.#end();
+    if (!this.#outbox) this.#open(account);
     this.sent = 0;
-    void this.#count();
-    void this.#connect();
     if (!navigator.geolocation) {
       this.blind = true;
       return;
@@ -50,21 +54,53 @@ class Uplink {
     this.#repeat = setInterval(() => this.#last && Date.now() - this.#last.timestamp > REPEAT_MS && void this.#take(this.#last), REPEAT_MS);
   }
 
+  /** No more fixes from now on; those that are kept are still sent. */
   stop(): void {
     navigator.geolocation?.clearWatch(this.#watch);
     clearInterval(this.#repeat);
+    this.#repeat = undefined;
+    this.#last = this.here = null;
+    this.blind = false;
+    if (this.kept === 0) this.#end();
+  }
+
+  #open(account: string): void {
+    this.#account = account;
+    this.#outbox = new Outbox(account);
+    this.#name = `majung.ride.${account}`;
+    this.#unwatch = onNetwork(
+      () => this.#hangUp(),
+      () => void this.#connect(),
+    );
+    this.#listen = setInterval(() => {
+      if (!this.connected || this.kept === 0 || Date.now() - this.#heard_ms < DEAF_AFTER_MS) return;
+      this.#hangUp();
+      void this.#connect();
+    }, REPEAT_MS);
+    void this.#count();
+    void this.#connect();
+  }
+
+  #end(): void {
+    clearInterval(this.#listen);
+    this.#unwatch();
+    this.#hangUp();
+    void this.#outbox?.close();
+    this.#outbox = null;
+    this.#account = "";
+  }
+
+  #hangUp(): void {
     clearTimeout(this.#timer);
-    const [outbox, socket] = [this.#outbox, this.#socket];
-    this.#outbox = this.#socket = this.#last = null;
-    this.connected = this.blind = false;
-    this.here = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    this.connected = false;
     socket?.close(1000);
-    void outbox?.close();
   }
 
   async #take({ coords }: GeolocationPosition): Promise<void> {
     const outbox = this.#outbox;
-    if (!outbox) return;
+    if (!outbox || !this.#last) return;
     this.blind = false;
     this.here = { latitude: coords.latitude, longitude: coords.longitude };
     const fix: Fix = {
@@ -104,11 +140,14 @@ class Uplink {
       return this.#retry();
     }
     if (!this.#outbox) return;
+    this.#hangUp();
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/v1/positions/stream?access_token=${encodeURIComponent(token)}`);
     this.#socket = socket;
     socket.onopen = () => {
+      if (this.#socket !== socket) return;
       this.connected = true;
+      this.#heard_ms = Date.now();
       this.#sentThrough = 0;
       void this.#pump();
     };
@@ -117,7 +156,7 @@ class Uplink {
       if (this.#socket !== socket) return;
       this.connected = false;
       this.#socket = null;
-      void session.refresh().catch(() => undefined);
+      if (network.online) void session.refresh().catch(() => undefined);
       this.#retry();
     };
   }
@@ -149,10 +188,12 @@ class Uplink {
   async #answered(answer: { last_acked_seq?: number | string }): Promise<void> {
     if (answer.last_acked_seq === undefined || !this.#outbox) return;
     this.#failures = 0;
+    this.#heard_ms = Date.now();
     const before = this.kept;
     await this.#outbox.dropThrough(Number(answer.last_acked_seq));
     await this.#count();
     this.sent += Math.max(0, before - this.kept);
+    if (this.kept === 0 && this.#repeat === undefined) this.#end();
   }
 
   async #count(): Promise<void> {
