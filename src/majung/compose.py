@@ -19,6 +19,7 @@ from majung.backends.embedded.livestore import EmbeddedLiveStore
 from majung.backends.embedded.log import EmbeddedLog
 from majung.clock import Clock, SystemClock
 from majung.dispatch.service import Dispatch
+from majung.eta.service import EtaService
 from majung.live.hub import Hub
 from majung.notify.sender import PushSender
 from majung.notify.service import Notifier
@@ -137,6 +138,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         order_live = OrderLive(settings.live, clock, views_db, live)
         router = open_routing(settings, clock)
         stack.callback(router.close)
+        eta = EtaService(database, log, live, router, order_live.tell, clock, settings.eta)
+        hub.listeners.append(eta.positions)
         outward = Outward(settings.outward)
         stack.push_async_callback(outward.close)
         subscriptions = Subscriptions(database, outward, clock, settings.notify)
@@ -197,4 +200,5 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             subscriptions=subscriptions,
             push_sender=push_sender,
             router=router,
+            eta=eta,
         )

@@ -10,6 +10,7 @@ from majung.compose import open_services
 from majung.garbage import collect_rarely
 from majung.serve.grpc_door import GrpcDoor
 from majung.serve.http.app import build_app
+from majung.serve.http.hot import HotRoutes
 from majung.serve.http.listener import HttpListener
 from majung.services import Services
 from majung.settings import Settings
@@ -47,6 +48,7 @@ async def _start_work(services: Services) -> None:
     await services.stores.load()
     await services.notify.load()
     await services.dispatch.load()
+    await services.eta.load()
     await services.webhooks.load()
     supervisor.start("positions", services.pipeline.run)
     supervisor.start("quarantine", services.quarantine.run)
@@ -58,6 +60,9 @@ async def _start_work(services: Services) -> None:
     await services.order_views.restored.wait()
     supervisor.start("dispatch-events", services.dispatch.consume)
     supervisor.start("dispatch", services.dispatch.run)
+    supervisor.start("eta-events", services.eta.run)
+    supervisor.start("eta", services.eta.tick)
+    supervisor.start("eta-streets", services.eta.streets)
     supervisor.start("notify-events", services.notify.consume)
     supervisor.start("notify", services.notify.run)
     supervisor.start("push", services.push_sender.run)
@@ -77,6 +82,7 @@ async def _housekeeping(services: Services) -> None:
     await services.fences.drop_old(now_ms)
     await services.relay.drop_old(now_ms)
     await services.dispatch.drop_old(now_ms)
+    await services.eta.drop_old(now_ms)
     await services.webhooks.drop_old(now_ms)
     await services.notify.drop_old(now_ms)
     await services.push_sender.drop_old(now_ms)
@@ -96,7 +102,9 @@ async def running(
         grpc = GrpcDoor(settings.server, services.ingest, services.auth, services.limiter)
         services.streams = lambda: grpc.open_streams
         http = HttpListener(
-            build_app(services), settings.server, settings.live.max_viewers + _SPARE_CONNECTIONS
+            HotRoutes(build_app(services), services),
+            settings.server,
+            settings.live.max_viewers + _SPARE_CONNECTIONS,
         )
         drain_s = settings.server.drain_for.total_seconds()
         try:

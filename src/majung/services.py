@@ -10,6 +10,7 @@ from majung.auth.service import AuthService
 from majung.auth.sign_up import SignUp
 from majung.clock import Clock
 from majung.dispatch.service import Dispatch
+from majung.eta.service import EtaService
 from majung.live.hub import Hub
 from majung.notify.sender import PushSender
 from majung.notify.service import Notifier
@@ -74,4 +75,5 @@ class Services:
     subscriptions: Subscriptions
     push_sender: PushSender
     router: Routing
+    eta: EtaService
     streams: Callable[[], int] = lambda: 0

@@ -23,7 +23,17 @@ DOMAINS = (
     "addresses",
     "notify",
 )
-ENTRY_POINTS = ("cli", "cli_accounts", "cli_routing", "cli_delivery", "cli_simulate", "demo", "doctor", "server", "__main__")
+ENTRY_POINTS = (
+    "cli",
+    "cli_accounts",
+    "cli_routing",
+    "cli_delivery",
+    "cli_simulate",
+    "demo",
+    "doctor",
+    "server",
+    "__main__",
+)
 IO_MODULES = {
     "asyncio",
     "socket",

@@ -10,6 +10,7 @@ import msgspec
 
 from majung.addresses.model import AddressAt, Candidate, Candidates, Source
 from majung.auth.model import Account, Device, Grant, NewUser, Role, TokenSet
+from majung.eta.model import Calibration, Eta, LateOrders, Stage, StageCalibration
 from majung.notify.model import Kind
 from majung.notify.subscriptions import NewSubscription, PushKeys, Subscription
 from majung.orders.model import OrderState, Precision
@@ -209,6 +210,19 @@ _SET_ASIDE = QuarantineItem(
     "(0, 0) is what a receiver without a fix reports",
     "",
 )
+_ETA = Eta(
+    "ord-01jz0v6q3kf2m8d7s4tw",
+    5,
+    Stage.CARRYING,
+    _AT_MS + 420_000,
+    _AT_MS + 330_000,
+    _AT_MS + 590_000,
+    False,
+    _AT_MS + 480_000,
+    _AT_MS + 900_000,
+    _AT_MS,
+)
+_CALIBRATED = StageCalibration("carrying", 812, 0.806, 0.091, 0.103, 6.2, 58.4, 214.0)
 _STEP = Step("right", "테헤란로 방면으로 우회전", 318.0, 61.5, 1, "테헤란로")
 _DEVICE = Device("9f3b", "rider-0042", _AT_MS, "blue scooter")
 _NOTICE = ShownNotice(
@@ -335,6 +349,10 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         QuarantinePage([_SET_ASIDE], {"null_island": 1}, None),
         _SET_ASIDE,
         Readiness(True, [], []),
+        _ETA,
+        LateOrders([_ETA], 1, 37),
+        _CALIBRATED,
+        Calibration(_AT_MS - 604_800_000, 0.8, [_CALIBRATED]),
         _STEP,
         Route(
             512.4, 96.1, ((127.0276, 37.4979), (127.0283, 37.4989), (127.0301, 37.499)), "valhalla", (_STEP,)
