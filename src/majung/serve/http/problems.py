@@ -118,10 +118,10 @@ def _place(place: dict[str, str]) -> str:
     return f"{key}: {message}".strip(": ")
 
 
-def respond(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
-    """Litestar's exception handler."""
+def rendered(problem: Exception, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer to a request that failed so; `path` is for the log."""
     body = describe(problem)
-    headers = dict(getattr(problem, "headers", None) or {})
+    headers = {"Content-Type": MEDIA_TYPE, **dict(getattr(problem, "headers", None) or {})}
     if body.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="majung"'
     if isinstance(problem, RateLimited):
@@ -129,7 +129,12 @@ def respond(request: Request[Any, Any, Any], problem: Exception) -> Response[byt
     elif body.status in _RETRY_AFTER_S:
         headers["Retry-After"] = _RETRY_AFTER_S[body.status]
     if body.status == 500:
-        log.error("request_failed", path=request.url.path, exc_info=problem)
-    return Response(
-        msgspec.json.encode(body), status_code=body.status, media_type=MEDIA_TYPE, headers=headers
-    )
+        log.error("request_failed", path=path, exc_info=problem)
+    return body.status, headers, msgspec.json.encode(body)
+
+
+def respond(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
+    """Litestar's exception handler."""
+    status, headers, body = rendered(problem, request.url.path)
+    del headers["Content-Type"]
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
