@@ -29,6 +29,7 @@ class Courier:
         self._answered = ""
         self._order_id = ""
         self._at_door = False
+        self._resting = False
         self._job: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -45,6 +46,9 @@ class Courier:
 
     def _hear(self, message: dict[str, Any]) -> None:
         kind = message["type"]
+        if kind in ("standing", "duty") and not message["on"] and not self._resting:
+            self._resting = True  # taken off duty: too many offers ran out
+            self._scene.start(self._come_back())
         offer = message.get("offer")
         if kind in ("standing", "offer") and offer and offer["offer_id"] != self._answered:
             self._answered = offer["offer_id"]
@@ -175,6 +179,11 @@ class Courier:
         return answer.json()
 
     async def _rest(self) -> None:
+        self._resting = True
         await self._duty(False)
+        await self._come_back()
+
+    async def _come_back(self) -> None:
         await self._scene.pause(self._random.uniform(60.0, 300.0))
         await self._duty(True)
+        self._resting = False

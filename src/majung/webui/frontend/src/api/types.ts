@@ -118,6 +118,8 @@ export interface MapConfig {
   longitude: number;
   zoom: number;
   version: string;
+  /** Set where the server is a demo: the rider's page offers a simulated position. */
+  demo_place?: { latitude: number; longitude: number } | null;
 }
 
 export interface Area {

@@ -123,6 +123,17 @@ export const en = {
     proof: { photo: "Handed over with a photo", signature: "Handed over with a signature", code: "Handed over with the code" } as Record<string, string>,
   },
   ride: {
+    demo: {
+      title: "Demo position",
+      standing: "Demo: your position is simulated",
+      riding: (metres: string) => `Demo: riding · ${metres} to go`,
+      real: "The GPS of this device is used",
+      toStore: "Ride to the store",
+      toCustomer: "Ride to the customer",
+      stop: "Stop",
+      useReal: "Use my GPS",
+      useDemo: "Simulate it",
+    },
     on: "On duty",
     off: "Off duty",
     goOn: "Go on duty",

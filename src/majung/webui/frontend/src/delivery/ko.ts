@@ -123,6 +123,17 @@ export const ko: Words = {
     proof: { photo: "사진으로 전달 확인", signature: "서명으로 전달 확인", code: "번호로 전달 확인" },
   },
   ride: {
+    demo: {
+      title: "데모 위치",
+      standing: "데모: 위치를 시뮬레이션합니다",
+      riding: (metres: string) => `데모: 이동 중 · ${metres} 남음`,
+      real: "이 기기의 GPS를 사용합니다",
+      toStore: "가게로 이동",
+      toCustomer: "고객에게 이동",
+      stop: "멈추기",
+      useReal: "내 GPS 사용",
+      useDemo: "데모 위치 사용",
+    },
     on: "운행 중",
     off: "운행 종료",
     goOn: "운행 시작",
