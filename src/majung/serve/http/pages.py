@@ -145,6 +145,21 @@ async def get_asset(name: Name, request: Request[Any, Any, Any]) -> Response[byt
     return Response(content, media_type=_TYPES[suffix], headers=headers)
 
 
+@get("/sw.js", include_in_schema=False)
+async def get_service_worker() -> Response[bytes]:
+    """The service worker of the delivery pages, at the root: it may work for every page below it."""
+    found = await asyncio.to_thread(_read, DIST / "sw.js", False)
+    if found is None:
+        raise LookupError("the pages are not built")
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": "default-src 'none'",
+        "Service-Worker-Allowed": "/",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(found[0], media_type=_TYPES[".js"], headers=headers)
+
+
 @get("/v1/map/config.json", summary="What the map starts with", tags=["map"], security=[])
 async def get_map_config(services: Services) -> Response[MapConfig]:
     """Needs no token: nothing in it is secret (keys in a tile URL are public by nature)."""
@@ -161,7 +176,7 @@ async def get_map_config(services: Services) -> Response[MapConfig]:
     return Response(config, headers={"Cache-Control": "no-cache"})
 
 
-HANDLERS = [get_page, get_shared_page, get_manifest, get_asset, get_map_config]
+HANDLERS = [get_page, get_shared_page, get_manifest, get_asset, get_service_worker, get_map_config]
 
 
 def _demo_place(text: str) -> DemoPlace | None:

@@ -1,0 +1,56 @@
+// 알림의 모든 한국어 문구. `en.ts`와 모양이 같다. 휴대폰에 뜨는 문구는 서버의 notify/words.py에 있다.
+
+import type { NoticeWords } from "./en";
+
+export const ko: NoticeWords = {
+  title: "알림",
+  open: (k) => (k > 0 ? `알림, 새 알림 ${k}개` : "알림"),
+  none: "아직 알림이 없어요",
+  noneText: "주문 상태가 바뀌면 여기에 모아 둘게요.",
+  more: "이전 알림 보기",
+  sound: "화면이 열려 있을 때 소리로도 알리기",
+  near: (metres) => `라이더가 ${metres}m 안에 왔어요`,
+  nearLead: "받을 준비를 해 주세요.",
+  push: {
+    lead: {
+      order: "화면을 닫아도 알려 드릴까요?",
+      ride: "화면을 닫아도 새 배달을 알려 드릴까요?",
+      kitchen: "화면을 닫아도 새 주문을 알려 드릴까요?",
+      admin: "",
+    },
+    text: {
+      order: "조리, 출발, 도착 소식을 이 기기로 보내요. 광고는 보내지 않아요.",
+      ride: "새 제안과 취소 소식을 이 기기로 보내요. 광고는 보내지 않아요.",
+      kitchen: "새 주문, 취소, 라이더 도착 소식을 이 기기로 보내요. 광고는 보내지 않아요.",
+      admin: "",
+    },
+    turnOn: "이 기기로 알림 받기",
+    turnOff: "그만 받기",
+    on: "이 기기로 알림을 받고 있어요.",
+    denied: "브라우저에서 알림이 차단되어 있어요.",
+    deniedText: "주소창 왼쪽의 자물쇠(또는 설정) 아이콘 → 알림 → 허용으로 바꾼 뒤 이 화면을 새로 고쳐 주세요.",
+    unsupported: "이 브라우저는 화면을 닫은 뒤의 알림을 지원하지 않아요.",
+    install: "iPhone에서는 공유 버튼 → ‘홈 화면에 추가’로 설치하면 알림을 받을 수 있어요.",
+    insecure: "보안 연결(HTTPS)에서만 화면을 닫은 뒤의 알림을 받을 수 있어요.",
+    failed: "알림을 켜지 못했어요. 잠시 뒤에 다시 시도해 주세요.",
+  },
+  kinds: {
+    received: ({ store }) => ["주문이 접수되었어요", `${store}에서 주문을 확인하고 있어요.`],
+    cooking: ({ store, minutes }) => ["조리를 시작했어요", `${store} · 약 ${minutes}분 뒤 조리가 끝나요.`],
+    ready: ({ store }) => ["음식이 준비되었어요", `${store} · 픽업을 기다리고 있어요.`],
+    picked_up: ({ store }) => ["라이더가 음식을 받았어요", `${store} · 곧 출발해요.`],
+    delivering: ({ store }) => ["배달을 시작했어요", `${store} · 라이더가 오고 있어요.`],
+    arriving: ({ store, metres }) => ["라이더가 곧 도착해요", `${metres}m 안에 왔어요. ${store} 음식을 받을 준비를 해 주세요.`],
+    delivered: ({ store }) => ["배달이 완료되었어요", `${store} · 맛있게 드세요!`],
+    rejected: ({ store, reason }) => ["가게에서 주문을 받지 못했어요", store + reason],
+    cancelled: ({ store, reason }) => ["주문이 취소되었어요", store + reason],
+    failed: ({ store, reason }) => ["음식을 전달하지 못했어요", store + reason],
+    new_order: ({ money }) => ["새 주문이 들어왔어요", `${money} · 수락해 주세요.`],
+    rider_assigned: ({ number }) => ["라이더가 배정되었어요", `주문 ${number}`],
+    rider_left: ({ number }) => ["라이더를 다시 찾고 있어요", `주문 ${number}`],
+    rider_at_store: ({ number }) => ["라이더가 가게 앞에 왔어요", `주문 ${number}`],
+    offer: ({ store, distance, money }) => ["새 배달 제안이 있어요", `${store} · ${distance} · ${money}`],
+    assigned: ({ store }) => ["주문이 배정되었어요", `${store} · 관리자가 배정했어요.`],
+    taken_away: ({ store }) => ["주문이 다른 라이더에게 넘어갔어요", `${store} · 더 이상 배달하지 않아도 돼요.`],
+  },
+};
