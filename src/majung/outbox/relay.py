@@ -20,7 +20,7 @@ log = structlog.get_logger("majung.outbox")
 
 ORDER_EVENTS_TOPIC = "order.events.v1"
 
-_BATCH = 500
+_BATCH = 2_000
 _LEASE_S = 2.0
 _LOOK_EVERY_S = 0.25  # for what other processes have written; what this one writes wakes the relay
 _RETRY_S = 0.5
@@ -39,6 +39,7 @@ class Relay:
         self._awake = asyncio.Event()
         self._lanes: tuple[int, ...] = ()
         self._lease_ends_s = 0.0
+        self._next: list[Row] = []  # pending when the last batch was marked
         self._waiting_for_storage = False
 
     def wake(self) -> None:
@@ -64,13 +65,16 @@ class Relay:
 
     async def publish_once(self) -> int:
         """Publish one batch of what is pending in the lanes of this relay; how many. Raises PortError."""
-        if not await self._read(limit=1, of_lanes=False):
-            return 0  # an idle server writes no leases
-        await self._renew()
-        rows = await self._read(limit=_BATCH)
+        rows, self._next = self._next, []
+        if not self._holds_leases():
+            if not await self._database.read(store.PENDING.format(lanes=""), {"limit": 1}):
+                return 0  # an idle server writes no leases
+            await self._renew()
+            rows = []
+        rows = rows or await self._database.read(self._pending(), {"limit": _BATCH})
         if rows:
             await self._publish(rows)
-            await self._mark(rows)
+            self._next = await self._mark(rows)
             self.published += len(rows)
         return len(rows)
 
@@ -85,17 +89,19 @@ class Relay:
         before_ms = now_ms - int(self._keep_for_s * 1000)
         await self._database.write(lambda tx: tx.execute(store.DELETE_OLD, (before_ms,)))
 
-    async def _read(self, limit: int, of_lanes: bool = True) -> list[Row]:
+    def _pending(self) -> str:
         lanes = ""
-        if of_lanes and len(self._lanes) < LANES:
+        if len(self._lanes) < LANES:
             lanes = f"AND lane IN ({', '.join(str(lane) for lane in self._lanes) or 'NULL'})"
-        return await self._database.read(store.PENDING.format(lanes=lanes), {"limit": limit})
+        return store.PENDING.format(lanes=lanes)
+
+    def _holds_leases(self) -> bool:
+        """For at least half their time."""
+        return bool(self._lanes) and self._lease_ends_s - self._clock.monotonic_s() > _LEASE_S / 2
 
     async def _renew(self) -> None:
-        """Hold leases for at least half their time; take those that nobody holds."""
+        """Take the leases that nobody holds, and hold on to one's own."""
         now_s = self._clock.monotonic_s()
-        if self._lanes and self._lease_ends_s - now_s > _LEASE_S / 2:
-            return
         now_ms = self._clock.now_ms()
         until_ms = now_ms + int(_LEASE_S * 1000)
 
@@ -116,9 +122,15 @@ class Relay:
             except Overloaded:
                 await self._log.writable()
 
-    async def _mark(self, rows: list[Row]) -> None:
+    async def _mark(self, rows: list[Row]) -> list[Row]:
+        """These are published; what is pending then, read on the same way to the database and back."""
         done = [(order_id, version) for order_id, version, _ in rows]
-        await self._database.write(lambda tx: tx.execute_many(store.MARK, done))
+
+        def work(tx: Transaction) -> list[Row]:
+            tx.execute_many(store.MARK, done)
+            return tx.execute(self._pending(), {"limit": _BATCH})
+
+        return await self._database.write(work)
 
     async def _release(self) -> None:
         """Let another relay go on at once."""
