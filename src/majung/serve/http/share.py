@@ -17,7 +17,7 @@ from litestar.response import Stream
 from majung.auth.model import Principal
 from majung.live.viewer import ViewerClosed
 from majung.orders.live_viewer import OrderViewer
-from majung.orders.model import Order
+from majung.orders.model import FINAL, Order
 from majung.orders.order_live import seen_while_carrying
 from majung.orders.view_policy import Scope, carrier, scope_of
 from majung.ports import PortError
@@ -124,7 +124,13 @@ async def _rider(services: Services, scope: Scope, order: Order) -> SharedPositi
 
 
 async def _eta(services: Services, order: Order) -> SharedEta | None:
-    return None
+    if order.state in FINAL:
+        return None
+    try:
+        eta = await services.eta.of(order.order_id)
+    except LookupError:
+        return None  # too new to be known there
+    return SharedEta(eta.at_ms, eta.earliest_ms, eta.latest_ms, eta.late)
 
 
 @get(

@@ -4,7 +4,8 @@ import type { Place, Route } from "./types";
 
 export interface Spot {
   id: string;
-  kind: "store" | "home" | "rider";
+  /** `about`: somewhere around here. */
+  kind: "store" | "home" | "rider" | "about";
   latitude: number;
   longitude: number;
   label?: string;

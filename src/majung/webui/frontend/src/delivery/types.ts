@@ -17,7 +17,7 @@ export interface Place {
 export interface Address extends Place {
   text: string;
   detail: string;
-  precision: "point" | "building" | "dong";
+  precision: "point" | "building" | "street" | "dong" | "district";
   precision_m: number;
 }
 

@@ -1,0 +1,110 @@
+// The words of share links: the page of one, and making one.
+
+import { i18n } from "../i18n/index.svelte";
+
+const en = {
+  title: "Delivery",
+  from: (store: string) => `from ${store}`,
+  lead: {
+    RECEIVED: "The store is looking at the order.",
+    COOKING: "It is being cooked.",
+    READY: "It is packed and waits for the rider.",
+    PICKED_UP: "The rider has it.",
+    DELIVERING: "It is on its way.",
+    DELIVERED: "It has arrived.",
+    REJECTED: "The store could not take the order.",
+    CANCELLED: "The order was cancelled.",
+    FAILED: "It could not be handed over.",
+  },
+  cooked: (text: string) => `Cooked at about ${text}`,
+  rider: "Rider",
+  store: "Store",
+  about: "Goes about here",
+  near: "Almost there",
+  nearWhy: "For privacy the last stretch is not shown.",
+  noRiderYet: "The rider shows here from the pick-up on.",
+  waiting: "Waiting for the rider's position…",
+  lastSeen: (text: string) => `Rider last seen ${text}`,
+  away: "No connection. What is shown may be old.",
+  until: (text: string) => `This link ends at ${text}`,
+  over: "This link has ended",
+  overText: "Delivery links end a while after the order, or when whoever sent it takes it back. Ask for a new one.",
+  unknown: "There is no such link",
+  unknownText: "The address may have been cut off on its way. Ask for it to be sent again.",
+  share: {
+    button: "Share this delivery",
+    title: "Share this delivery",
+    lead: "Whoever has the link sees how far the order is and where the rider is: not your name, your door, or what you ordered.",
+    lasts: "The link lasts",
+    times: { "30m": "30 min", "2h": "2 hours", "6h": "6 hours" },
+    make: "Make a link",
+    making: "Making…",
+    send: "Send",
+    copy: "Copy",
+    copied: "Copied",
+    link: "Link",
+    links: "Open links",
+    until: (text: string) => `until ${text}`,
+    stop: "Stop",
+    stopped: "The link shows nothing any more.",
+    text: (store: string) => `My order from ${store}`,
+  },
+};
+
+const ko: typeof en = {
+  title: "배달 현황",
+  from: (store) => `${store}에서`,
+  lead: {
+    RECEIVED: "가게에서 주문을 확인하고 있습니다.",
+    COOKING: "조리하고 있습니다.",
+    READY: "포장을 마치고 라이더를 기다립니다.",
+    PICKED_UP: "라이더가 음식을 받았습니다.",
+    DELIVERING: "라이더가 가고 있습니다.",
+    DELIVERED: "도착했습니다.",
+    REJECTED: "가게에서 주문을 받지 못했습니다.",
+    CANCELLED: "주문이 취소되었습니다.",
+    FAILED: "전달하지 못했습니다.",
+  },
+  cooked: (text) => `${text}쯤 조리 완료`,
+  rider: "라이더",
+  store: "가게",
+  about: "도착지 부근",
+  near: "거의 다 왔어요",
+  nearWhy: "개인정보 보호를 위해 마지막 구간은 보여 주지 않습니다.",
+  noRiderYet: "라이더가 음식을 받으면 여기에서 위치를 볼 수 있어요.",
+  waiting: "라이더의 위치를 기다리는 중…",
+  lastSeen: (text) => `라이더 마지막 위치 확인: ${text}`,
+  away: "연결이 끊겼습니다. 보이는 내용이 오래되었을 수 있습니다.",
+  until: (text) => `이 링크는 ${text}에 끝납니다`,
+  over: "링크가 만료되었습니다",
+  overText: "배달 링크는 주문이 끝나고 잠시 뒤, 또는 보낸 사람이 공유를 멈추면 닫힙니다. 필요하면 새 링크를 받아 주세요.",
+  unknown: "없는 링크입니다",
+  unknownText: "주소가 중간에 잘렸을 수 있습니다. 보낸 사람에게 다시 받아 주세요.",
+  share: {
+    button: "배달 현황 공유",
+    title: "배달 현황 공유",
+    lead: "링크를 받은 사람은 진행 상태와 라이더 위치를 봅니다. 이름, 자세한 주소, 주문 내용은 보이지 않습니다.",
+    lasts: "링크 유효 시간",
+    times: { "30m": "30분", "2h": "2시간", "6h": "6시간" },
+    make: "링크 만들기",
+    making: "만드는 중…",
+    send: "보내기",
+    copy: "복사",
+    copied: "복사했습니다",
+    link: "링크",
+    links: "공유 중인 링크",
+    until: (text) => `${text}까지`,
+    stop: "공유 중지",
+    stopped: "이제 이 링크로는 아무것도 보이지 않습니다.",
+    text: (store) => `${store} 주문 배달 현황`,
+  },
+};
+
+const catalogues = { en, ko };
+
+export const shareWords = {
+  /** Follows the language of the page. */
+  get w(): typeof en {
+    return catalogues[i18n.language];
+  },
+};
