@@ -29,6 +29,9 @@ PNG = base64.b64decode(
 )
 
 
+_http = httpx.Client(timeout=30)  # one for all: a client of its own for each call costs more than the call
+
+
 class Caller:
     """Somebody who is signed in."""
 
@@ -37,7 +40,7 @@ class Caller:
 
     def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {**self._headers, **more.pop("headers", {})}
-        return httpx.request(method, f"{self._url}{path}", headers=headers, timeout=30, **more)
+        return _http.request(method, f"{self._url}{path}", headers=headers, **more)
 
     def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
         return self("POST", path, json={} if body is None else body, **more)

@@ -51,6 +51,7 @@ class City(Four):
         self.operator = self._with_password("operator")
         self.order = self.at_the_door()
         self.path = f"/v1/orders/{self.order['order_id']}"
+        self.admin("GET", self.path, params={"at_least_version": 6})
 
     def _with_password(self, role: str) -> Caller:
         password = self.server.add_user(f"some-{role}", role)["password"]
@@ -59,7 +60,7 @@ class City(Four):
 
     def state(self) -> dict[str, Any]:
         """All that is known of the order."""
-        trail = self.admin("GET", f"{self.path}/audit", params={"at_least_version": 5}).json()
+        trail = self.admin("GET", f"{self.path}/audit").json()
         shares = self.admin("GET", f"{self.path}/shares").json()
         files = sorted(path.name for path in (self.server.data / "proofs").rglob("*"))
         return {"trail": trail, "shares": shares, "files": files}
