@@ -5,7 +5,7 @@ anyway, when somebody asks.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
@@ -14,6 +14,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from majung.observe.families import Figure, metrics_of
 from majung.observe.stats import Snapshot
 
 _CONSUMER = ("processed", "skipped", "deduplicated", "undecodable", "stored", "shown", "late", "marked")
@@ -22,8 +23,9 @@ _CONSUMER = ("processed", "skipped", "deduplicated", "undecodable", "stored", "s
 class _Collector:
     """Turns a snapshot into metric families."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, figures: Sequence[Figure]) -> None:
         self._snapshot = snapshot
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
         """Counters, then gauges."""
@@ -46,6 +48,8 @@ class _Collector:
             ),
             ("majung_step_seconds", "Time in each step of the pipeline.", "step", s.step_seconds),
             ("majung_viewer_messages", "What viewers were sent.", "outcome", s.hub),
+            ("majung_eta_arrivals", "Predictions against arrivals, by outcome.", "outcome", s.eta_outcomes),
+            ("majung_routes", "Ways that were asked for, by who found them.", "source", s.routes),
             ("majung_task_deaths", "Background tasks that died.", "task", s.task_deaths),
         ):
             family = CounterMetricFamily(name, text, labels=[label])
@@ -60,6 +64,7 @@ class _Collector:
         )
         for gauge, text, now in _gauges(s):
             yield GaugeMetricFamily(gauge, text, now)
+        yield from metrics_of(self._figures)
 
 
 def _gauges(s: Snapshot) -> Iterator[tuple[str, str, float]]:
@@ -82,6 +87,8 @@ def _gauges(s: Snapshot) -> Iterator[tuple[str, str, float]]:
         s.outbox_records,
     )
     yield "majung_outbox_seconds", "Age of the oldest of them.", s.outbox_s
+    yield "majung_eta_open_orders", "Orders that are expected.", s.eta_open
+    yield "majung_eta_late_orders", "Of them, those after what was promised.", s.eta_late
     yield "majung_rebuild_seconds", "How long the live view took to rebuild at start.", s.rebuild_s
     yield "majung_damage_found", "Damaged files found since start.", len(s.damage)
     yield "majung_tasks_down", "Background tasks that died and wait to be started again.", len(s.tasks_down)
@@ -92,13 +99,13 @@ def _gauges(s: Snapshot) -> Iterator[tuple[str, str, float]]:
     )
 
 
-def render(snapshot: Snapshot) -> bytes:
-    """The text exposition format, process metrics included."""
+def render(snapshot: Snapshot, figures: Sequence[Figure] = ()) -> bytes:
+    """The text exposition format, process metrics and what the domains say of themselves included."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(_Collector(snapshot))
+    registry.register(_Collector(snapshot, figures))
     return generate_latest(registry)
 
 

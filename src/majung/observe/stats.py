@@ -46,6 +46,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     outbox_records: int = 0
     outbox_s: float = 0.0
     outbox_published: int = 0
+    eta_open: int = 0
+    eta_late: int = 0
+    eta_outcomes: dict[str, int] = {}
+    routes: dict[str, int] = {}
 
 
 class Stats(Snapshot, frozen=True, kw_only=True):

@@ -57,6 +57,10 @@ async def snapshot(services: Services) -> Snapshot:
         outbox_records=outbox.records,
         outbox_s=round(outbox.oldest_age_s, 3),
         outbox_published=services.relay.published,
+        eta_open=services.eta.open_orders,
+        eta_late=services.eta.late_orders,
+        eta_outcomes=dict(services.eta.outcomes),
+        routes=dict(services.router.asked),
     )
 
 
@@ -94,7 +98,7 @@ async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
     if host not in _LOOPBACK or "x-forwarded-for" in request.headers:
         principal = await authenticate(request, services)
         services.policy.allow(principal, Action.READ_METRICS)
-    return render(await snapshot(services))
+    return render(await snapshot(services), await services.webhooks.figures())
 
 
 HANDLERS = [get_stats, healthz, readyz, metrics]
