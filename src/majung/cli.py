@@ -163,9 +163,10 @@ def version() -> None:
 
 def main() -> None:
     """The entry point."""
-    from majung import cli_accounts, cli_routing, cli_simulate
+    from majung import cli_accounts, cli_replay, cli_routing, cli_simulate
 
     cli_accounts.register(app)
     cli_simulate.register(app)
+    cli_replay.register(app)
     cli_routing.register(app)
     app()

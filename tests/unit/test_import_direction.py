@@ -28,6 +28,7 @@ ENTRY_POINTS = (
     "cli_accounts",
     "cli_routing",
     "cli_delivery",
+    "cli_replay",
     "cli_simulate",
     "demo",
     "doctor",

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from majung.cli_simulate import register
+from majung.cli_replay import register
 from majung.clock import SystemClock
 from majung.simulate.replay import ReplayPlan, ReplayProgress, replay, shift_ms
 from majung.simulate.tracks import Options, Track, load
@@ -168,8 +168,7 @@ async def test_nothing_to_send_is_not_complete(server: AckServer) -> None:
 
 
 async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import typer, majung.cli_simulate as c; app = typer.Typer(); c.register(app); app()"
-    command = [sys.executable, "-c", code, "replay", *arguments]
+    command = [sys.executable, "-m", "majung", "replay", *arguments]
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=environment)
 
@@ -208,7 +207,7 @@ def test_errors_of_use_are_explained(arguments: list[str], complaint: str) -> No
     app = typer.Typer()
     register(app)
     result = CliRunner().invoke(
-        app, ["replay", "/nowhere.csv", "--to", "x:1", "--token", "t", *arguments], env={"COLUMNS": "200"}
+        app, ["/nowhere.csv", "--to", "x:1", "--token", "t", *arguments], env={"COLUMNS": "200"}
     )
     assert result.exit_code == 2
     assert complaint in result.output

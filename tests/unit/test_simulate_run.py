@@ -98,6 +98,18 @@ def test_a_wrong_city_is_an_error_of_use(tmp_path: Path) -> None:
 
     app = typer.Typer()
     register(app)
-    result = CliRunner().invoke(app, ["simulate", "--to", "x:1", "--token", "t", "--city", "atlantis"])
+    result = CliRunner().invoke(app, ["--to", "x:1", "--token", "t", "--city", "atlantis"])
     assert result.exit_code == 2
     assert "atlantis" in result.output
+
+
+def test_without_a_city_that_orders_a_credential_is_needed() -> None:
+    import typer
+
+    from majung.cli_simulate import register
+
+    app = typer.Typer()
+    register(app)
+    result = CliRunner().invoke(app, ["--to", "x:1"], env={"MAJUNG_TOKEN": "", "COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "--token" in result.output

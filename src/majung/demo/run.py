@@ -22,7 +22,6 @@ from majung.settings import load
 
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 20.0
-_OFFER_AHEAD_S = 240
 _STATUS = "city-status.json"
 
 Process = subprocess.Popen[bytes]
@@ -69,7 +68,6 @@ def _server_options(data: Path, http: int, grpc: int) -> list[str]:
     latitude, longitude = free_store.PLACE
     return [
         *("--data", str(data), "--http", f"127.0.0.1:{http}", "--grpc", f"127.0.0.1:{grpc}"),
-        *("--set", f"dispatch.offer_ahead={_OFFER_AHEAD_S}s"),
         *("--set", f"delivery.demo_place={latitude},{longitude}"),
     ]
 
@@ -80,8 +78,8 @@ def _city_options(data: Path, base: str, grpc: str, sizes: tuple[str, str, str, 
     return [
         *("--delivery", "--http", base, "--to", grpc, "--accounts", str(city_file(data))),
         *("--stores", stores, "--riders", riders, "--orders-per-minute", orders_per_minute, "--seed", seed),
-        *("--offer-ahead", str(_OFFER_AHEAD_S), "--places", str(data / "city-places.json")),
-        *("--leave-alone", f"{free_store.NAME}@{latitude},{longitude}", "--status", str(data / _STATUS)),
+        *("--places", str(data / "city-places.json"), "--status", str(data / _STATUS)),
+        *("--leave-alone", f"{free_store.NAME}@{latitude},{longitude}"),
     ]
 
 
