@@ -114,11 +114,10 @@ def on_duty(visit: Open, server: Server, name: str, at: dict[str, Any] = RIDER_A
     return window
 
 
-def off_duty(*windows: Visit) -> None:
-    """So that the next test's orders are offered to the next test's riders."""
-    for window in windows:
-        window.page.get_by_role("switch", name="운행 중").click()
-        expect(window.page.get_by_role("switch", name="운행 종료")).to_be_visible()
+def rider_id_of(server: Server, name: str) -> str:
+    """By which id the server knows the rider of an account."""
+    headers = {"Authorization": f"Bearer {server.sign_in(name, PASSWORD)}"}
+    return str(httpx.get(f"{server.url}/v1/me", headers=headers).json()["rider_id"])
 
 
 def offer_of(page: Page) -> Locator:

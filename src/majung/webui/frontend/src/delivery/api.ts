@@ -128,6 +128,12 @@ export interface Searching {
   offered_to: string;
 }
 
+export interface Unassigned {
+  orders: Searching[];
+  riders_on_duty: number;
+  riders_free: number;
+}
+
 const json = (method: string, body: unknown, headers: Record<string, string> = {}): RequestInit => ({
   method,
   headers: { "Content-Type": "application/json", ...headers },
@@ -169,10 +175,11 @@ export const deliveryApi = {
   /** The view of an order that was placed just now may be a moment behind: this waits for it. */
   order: (order: string, at_least_version = 1) => get<Order>(`/v1/orders/${id(order)}`, { at_least_version }),
   eta: (order: string) => get<Eta>(`/v1/orders/${id(order)}/eta`),
+  late: async () => (await get<{ orders: (Eta & { order_id: string })[] }>("/v1/eta/late")).orders,
   riderOf: (order: string) => get<RiderPlace>(`/v1/orders/${id(order)}/rider`),
   route: (from: Place, to: Place, signal?: AbortSignal) =>
     get<Route>("/v1/routes", { from: `${from.latitude},${from.longitude}`, to: `${to.latitude},${to.longitude}` }, signal),
-  unassigned: async () => (await get<{ orders: Searching[] }>("/v1/dispatch/unassigned")).orders,
+  unassigned: () => get<Unassigned>("/v1/dispatch/unassigned"),
   audit: async (order: string) => (await get<{ events: AuditLine[] }>(`/v1/orders/${id(order)}/audit`)).events,
   place: (wish: Wish, key: string) => answer<Order>("/v1/orders", json("POST", wish, { "Idempotency-Key": key })),
   command: (order: Order, command: Command, body: Record<string, unknown> = {}) =>

@@ -103,6 +103,12 @@ class OrderFeed {
     this.byId = next;
   }
 
+  /** The stream tells of every new one; this asks for the one that holds now. */
+  async askEta(order_id: string): Promise<void> {
+    const found = await deliveryApi.eta(order_id).catch(() => null); // an order that has just ended has none
+    if (found) this.putEta(order_id, found);
+  }
+
   async #connect(): Promise<void> {
     let token: string;
     try {
