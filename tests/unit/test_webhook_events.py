@@ -75,7 +75,7 @@ def test_patterns_name_types(patterns: tuple[str, ...], count: int) -> None:
     assert len(chosen_types(patterns, of_store=False)) == count
 
 
-@pytest.mark.parametrize("pattern", ["order.placed", "", "majung.order.paid.v1", "*[", "a" * 81, "MAJUNG.*"])
+@pytest.mark.parametrize("pattern", ["order.placed", "", "majung.order.paid.v1", "*[", "MAJUNG.*"])
 def test_a_pattern_that_names_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="events:"):
         chosen_types((pattern,), of_store=False)

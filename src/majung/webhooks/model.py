@@ -2,11 +2,22 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 OUTAGE = 5
 """So many failures in a row are an outage: it is waited for in order, and when it ends everything is due."""
+
+
+MAX_REPLAYED = 500
+Url = Annotated[str, Meta(min_length=1, max_length=2_000)]
+Pattern = Annotated[str, Meta(min_length=1, max_length=80)]
+Patterns = Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=30)]
+Description = Annotated[str, Meta(max_length=200)]
+StoreId = Annotated[str, Meta(max_length=128)]
+Number = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class State(StrEnum):
@@ -31,18 +42,18 @@ class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     `store_id`: only of this store; a store's account always gets its own.
     """
 
-    url: str
-    events: tuple[str, ...] = ("*",)
-    description: str = ""
-    store_id: str = ""
+    url: Url
+    events: Patterns = ("*",)
+    description: Description = ""
+    store_id: StoreId = ""
 
 
 class WebhookChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is to be different. `active`: false pauses, true goes on, also after the server disabled it."""
 
-    url: str | None = None
-    events: tuple[str, ...] | None = None
-    description: str | None = None
+    url: Url | None = None
+    events: Patterns | None = None
+    description: Description | None = None
     active: bool | None = None
 
 
@@ -104,10 +115,10 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to send again: these deliveries, or all with this status and time of the event (Unix ms)."""
 
-    deliveries: tuple[int, ...] = ()
+    deliveries: Annotated[tuple[Number, ...], Meta(max_length=MAX_REPLAYED)] = ()
     status: Status | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
+    from_ms: Number | None = None
+    to_ms: Number | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):

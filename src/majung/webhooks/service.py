@@ -12,6 +12,7 @@ from majung.auth.changes import Changes
 from majung.auth.model import Principal
 from majung.auth.policy import Action, Policy, may
 from majung.clock import Clock
+from majung.observe.families import Counted, Figure, Level
 from majung.orders.model import new_id
 from majung.outward import Outward
 from majung.ports import Conflict, Database, Log, Transaction
@@ -38,8 +39,6 @@ from majung.webhooks.signing import new_secret
 
 log = structlog.get_logger("majung.webhooks")
 
-MAX_DESCRIPTION_CHARS = 200
-MAX_REPLAYED = 500
 MAX_SHOWN = 100
 _MAX_NUMBER = 2**63 - 1
 _AUDIT_FOR = timedelta(days=365)
@@ -131,18 +130,22 @@ class Webhooks:
 
         await self._database.write(work)
 
-    async def figures(self) -> dict[str, float]:
-        """For the metrics: what waits and is dead, and the age of the oldest that waits."""
+    async def figures(self) -> list[Figure]:
+        """For `/metrics`: what waits and is dead, the age of the oldest that waits, and what became of calls."""
         rows = await self._database.read(store.COUNT)
-        oldest_ms = min((int(row[3]) for row in rows if row[1] == Status.WAITING), default=None)
-        return {
-            "waiting": float(sum(int(row[2]) for row in rows if row[1] == Status.WAITING)),
-            "dead": float(sum(int(row[2]) for row in rows if row[1] == Status.DEAD)),
-            "oldest_s": 0.0 if oldest_ms is None else max(0, self._clock.now_ms() - oldest_ms) / 1000,
-            "delivered": float(self.outcomes.delivered),
-            "failed": float(self.outcomes.failed),
-            "died": float(self.outcomes.dead),
-        }
+        oldest_ms = min(
+            (int(row[3]) for row in rows if row[1] == Status.WAITING), default=self._clock.now_ms()
+        )
+        waiting = sum(int(row[2]) for row in rows if row[1] == Status.WAITING)
+        dead = sum(int(row[2]) for row in rows if row[1] == Status.DEAD)
+        calls = {"delivered": self.outcomes.delivered, "failed": self.outcomes.failed}
+        age_s = max(0, self._clock.now_ms() - oldest_ms) / 1000
+        return [
+            Counted("majung_webhook_attempts", "Calls of webhooks, by outcome.", "outcome", calls),
+            Level("majung_webhook_waiting", "Deliveries that wait.", waiting),
+            Level("majung_webhook_oldest_seconds", "Age of the oldest event that waits.", age_s),
+            Level("majung_webhook_dead", "Deliveries that were given up, and are kept.", dead),
+        ]
 
     # ----------------------------------------------------------------------------------- endpoints
 
@@ -274,8 +277,6 @@ class Webhooks:
         endpoint = self._endpoint(principal, webhook_id)
         if endpoint.state is State.DISABLED:
             raise WebhookConflict("the webhook is disabled: make it active first")
-        if len(wish.deliveries) > MAX_REPLAYED:
-            raise ValueError(f"deliveries: at most {MAX_REPLAYED} at once")
         if not wish.deliveries and wish.status is None and wish.from_ms is None and wish.to_ms is None:
             raise ValueError("say which: deliveries, a status, or a time")
         room = self._settings.max_waiting - endpoint.waiting
@@ -322,12 +323,8 @@ class Webhooks:
 
     def _check(self, url: str, patterns: tuple[str, ...], description: str, store_id: str) -> frozenset[str]:
         self._outward.check_url(url)
-        if not 0 < len(patterns) <= events.MAX_PATTERNS:
-            raise ValueError(f"events: 1 to {events.MAX_PATTERNS} patterns")
-        if len(description) > MAX_DESCRIPTION_CHARS or not description.isprintable():
-            raise ValueError(f"description: at most {MAX_DESCRIPTION_CHARS} printable characters")
-        if len(store_id) > 128 or not store_id.isprintable():
-            raise ValueError("store_id: at most 128 printable characters")
+        if not (description.isprintable() and store_id.isprintable()):
+            raise ValueError("description and store_id: printable characters alone")
         return events.chosen_types(patterns, bool(store_id))
 
     async def _save(
