@@ -165,8 +165,6 @@ class Page:
 
     def apply(self, messages: Sequence[dict[str, Any]]) -> None:
         for message in messages:
-            if message["type"] in ("notice", "eta"):
-                continue  # not of the order itself: types that a page does not know are to be ignored
             getattr(self, f"_{message['type']}")(message)
             self.offset = message.get("offset", self.offset)
 

@@ -15,6 +15,7 @@ from tests.paths.test_orders import Caller, Four
 from tests.server import start_server
 
 WITHIN_S = 20
+BESIDE = ("notice", "eta")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,12 @@ def address(caller: Caller, path: str) -> str:
 
 
 async def until(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
-    """Messages up to the first of that kind."""
+    """Messages up to the first of that kind, without those that tests of their own look at."""
     messages: list[dict[str, Any]] = []
     while not messages or messages[-1]["type"] != kind:
-        messages.append(json.loads(await asyncio.wait_for(socket.recv(), WITHIN_S)))
+        message = json.loads(await asyncio.wait_for(socket.recv(), WITHIN_S))
+        if message["type"] not in BESIDE:
+            messages.append(message)
     return messages
 
 
@@ -182,7 +185,8 @@ async def _events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, 
         if line.startswith("id: "):
             event_id = line[4:]
         elif line.startswith("data: "):
-            yield event_id, json.loads(line[6:])
+            if (message := json.loads(line[6:]))["type"] not in BESIDE:
+                yield event_id, message
 
 
 async def test_server_sent_events_resume_by_last_event_id(four: Four, order: dict[str, Any]) -> None:
