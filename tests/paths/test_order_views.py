@@ -184,9 +184,8 @@ async def _events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, 
     async for line in answer.aiter_lines():
         if line.startswith("id: "):
             event_id = line[4:]
-        elif line.startswith("data: "):
-            if (message := json.loads(line[6:]))["type"] not in BESIDE:
-                yield event_id, message
+        elif line.startswith("data: ") and (message := json.loads(line[6:]))["type"] not in BESIDE:
+            yield event_id, message
 
 
 async def test_server_sent_events_resume_by_last_event_id(four: Four, order: dict[str, Any]) -> None:
