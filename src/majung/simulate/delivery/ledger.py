@@ -53,6 +53,7 @@ class Ledger:
         self.carry_ms = Latencies()  # from placing to the door
         self.calibration = Calibration()
         self._offer_ahead_ms = None if offer_ahead_s is None else offer_ahead_s * 1000.0
+        self._began_ms = time.time() * 1000.0
         self._cpu_s = time.process_time()
 
     def tale(self, order_id: str) -> Tale:
@@ -94,8 +95,8 @@ class Ledger:
     def was_offered(self, order_id: str, offered_ms: int) -> None:
         """A rider of ours is asked to carry it."""
         tale = self.open.get(order_id)
-        if tale is None or tale.offered or not tale.accepted_ms:
-            return
+        if tale is None or tale.offered or tale.accepted_ms < self._began_ms:
+            return  # it may have been offered before this began
         tale.offered = True
         due_ms = float(tale.accepted_ms)
         if self._offer_ahead_ms is not None:
