@@ -148,7 +148,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         notifier = Notifier(database, log, live, order_live.tell, clock, settings.notify)
         notifier.wake_sender = push_sender.wake
         hub.listeners.append(notifier.positions)
-        dispatch = Dispatch(database, log, live, orders, clock, settings.dispatch)
+        dispatch = Dispatch(database, log, live, orders, clock, settings.dispatch, router.way)
         dispatch.listeners.append(notifier.offer)
         hub.listeners.append(order_live.positions)
         orders.listeners.append(relay.wake)

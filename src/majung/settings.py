@@ -258,8 +258,10 @@ class DispatchSettings(_Section):
     )
     base_fee_krw: int = Field(3_000, ge=0, description="What a rider earns with an order, at least.")
     per_km_krw: int = Field(800, ge=0, description="And for each km from the store to the customer.")
-    way_factor: float = Field(
-        1.4, ge=1, description="A way is taken as the straight line times this, without routes."
+    way_factor: float | None = Field(
+        None,
+        ge=1,
+        description="The way that pays is the straight line times this; unset: times what was learned of ways.",
     )
     batch: bool = Field(
         False, description="Assign all orders that wait at once, shortest ways in total; needs scipy."

@@ -13,8 +13,9 @@ from majung.positions.geodesy import destination
 from tests.paths.test_dispatch import HOME, SETS, SHOP, Person, Rider, Town, wait
 from tests.server import Server, start_server
 
-STORE = (SHOP["latitude"], SHOP["longitude"])
-DOOR = (HOME["latitude"], HOME["longitude"])
+STORE = (37.4979, 127.0276)
+DOOR = (37.499, 127.03)
+assert (SHOP["latitude"], HOME["longitude"]) == (STORE[0], DOOR[1])
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,7 @@ async def test_after_a_restart_it_goes_on_and_knows_what_it_learned(city: City) 
     restored = await city.now("ord-open")
     assert abs(restored.at_ms - eta.at_ms) < 1_000
     assert (restored.promised_ms, restored.promised_latest_ms) == (eta.promised_ms, eta.promised_latest_ms)
-    await city.happens(*[story.placed(), story.delivered()])  # an ended order's versions come again
+    await city.happens(Story(city.clock, "ord-7").placed())  # a version of an ended order comes again
     assert city.eta.open_orders == 1
 
 

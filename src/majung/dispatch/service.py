@@ -47,6 +47,8 @@ from majung.orders.store import decode_event
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
 from majung.ports import Database, LiveStore, Log, PortError, Transaction
 from majung.positions.geodesy import distance_m
+from majung.routing.model import Place, Way
+from majung.routing.ways import DEFAULT_FACTOR
 from majung.settings import DispatchSettings
 
 log = structlog.get_logger("majung.dispatch")
@@ -81,7 +83,9 @@ class Dispatch:
         orders: Orders,
         clock: Clock,
         settings: DispatchSettings,
+        way: Callable[[Place, Place], Way] | None = None,
     ) -> None:
+        """`way` knows how long ways are, at once; without it, and with `dispatch.way_factor`, it is a factor."""
         if settings.batch:
             batch.require_scipy()
         self._database = database
@@ -90,6 +94,7 @@ class Dispatch:
         self._orders = orders
         self._clock = clock
         self._settings = settings
+        self._way = way
         self._board = Board(_ms(settings.ask_again_after))
         self._bells = Bells()
         self._missed = Missed(settings.off_duty_after_missed)
@@ -272,8 +277,7 @@ class Dispatch:
         return [(entries[pair.order_id], (pair.rider_id, pair.distance_m)) for pair in pairs]
 
     def _offer(self, order: OpenOrder, choice: Choice, status: OfferStatus, now_ms: int) -> Offer:
-        straight_m = distance_m(order.store_latitude, order.store_longitude, order.latitude, order.longitude)
-        way_m = round(straight_m * self._settings.way_factor, 1)
+        way_m = round(self._way_m(order), 1)
         fee = self._settings.base_fee_krw + self._settings.per_km_krw * way_m / 1000
         return Offer(
             offer_id=new_id("off", now_ms),
@@ -286,6 +290,14 @@ class Dispatch:
             way_m=way_m,
             earning_krw=round(fee / 10) * 10,
         )
+
+    def _way_m(self, order: OpenOrder) -> float:
+        """From the store to the customer."""
+        store = Place(order.store_latitude, order.store_longitude)
+        door, factor = Place(order.latitude, order.longitude), self._settings.way_factor
+        if factor is None and self._way is not None:
+            return self._way(store, door).distance_m
+        return distance_m(*store, *door) * (factor or DEFAULT_FACTOR)
 
     def _radius_m(self, entry: Waiting) -> float:
         return float(min(self._settings.radius_m * 2 ** min(entry.tries, 16), self._settings.max_radius_m))
