@@ -84,15 +84,18 @@ def bell(page: Page) -> Any:
 
 def test_notices_come_while_the_page_is_open(town: Server, visit: Open) -> None:
     window, page, order_id = customer(visit, town, "guest-bell")
-    enter(window, f"order#/order/{order_id}", "guest-bell")
+    enter(window, "order#/orders", "guest-bell")
     expect(bell(page)).to_have_accessible_name("알림, 새 알림 1개")
     command(town, order_id, "accept", cooking_minutes=10)
     expect(page.locator(".toast")).to_contain_text("조리를 시작했어요")
-    expect(bell(page)).to_have_accessible_name("알림, 새 알림 2개")
+    command(town, order_id, "ready")
+    expect(page.locator(".toast")).to_contain_text("음식이 준비되었어요")
+    expect(page.locator(".toast")).to_have_count(1)
+    expect(bell(page)).to_have_accessible_name("알림, 새 알림 3개")
     window.screenshot("notices-toast")
     bell(page).tap()
-    expect(page.locator("dialog li")).to_have_count(2)
-    expect(page.locator("dialog li").first).to_contain_text("약 10분 뒤")
+    expect(page.locator("dialog li")).to_have_count(3)
+    expect(page.locator("dialog li").nth(1)).to_contain_text("약 10분 뒤")
     fits(page)
     window.screenshot("notices-list-ko")
     page.get_by_role("button", name="닫기").first.tap()
@@ -110,6 +113,7 @@ def test_the_banner_at_a_hundred_metres(town: Server, visit: Open) -> None:
     address = town.get(f"/v1/orders/{order_id}")["address"]
     stand_at(town, RIDER, address["latitude"] + 0.0003, address["longitude"])
     expect(page.locator(".near")).to_contain_text("라이더가 100m 안에 왔어요")
+    expect(page.locator(".toast")).to_have_count(0)
     fits(page)
     window.screenshot("notices-near-ko")
     page.reload()
@@ -242,7 +246,8 @@ def test_the_service_worker_shows_what_is_pushed(town: Server, visit: Open) -> N
     with page.expect_response("**/v1/notifications?*"):
         worker.push(id=4, kind="received", title="보고 있어요", body="", at_ms=1, **news)
     assert worker.shown() == []  # whoever looks at the page is told there
-    page.goto(f"{town.url}/")  # another page of the house: nobody looks at this one any more
+    page.evaluate("sessionStorage.clear()")
+    page.goto(f"{town.url}/kitchen")  # nobody looks at the customer's page any more
     worker.push(id=5, kind="cooking", title="조리를 시작했어요", body="약 10분", at_ms=1, **news)
     (first,) = worker.wait_shown(["조리를 시작했어요"])
     assert (first["tag"], first["body"], first["data"]["id"]) == (order_id, "약 10분", 5)

@@ -35,6 +35,7 @@ class Notices {
   failure = $state.raw<unknown>(null);
   #stop: (() => void) | null = null;
   #generation = 0;
+  #said = "";
 
   start(): void {
     this.#stop = feed.hear("notice", (message) => this.#came(message as unknown as Notice));
@@ -84,8 +85,16 @@ class Notices {
     if (this.list.some(({ id }) => id === notice.id)) return;
     this.#put([notice]);
     this.unread += 1;
-    if (!SHOWN_ANYWAY.has(notice.kind)) toasts.say(textOf(notice).join(" · "));
+    if (!SHOWN_ANYWAY.has(notice.kind) && !isOpen(notice.order_id)) this.#say(textOf(notice).join(" · "));
     if (notice.kind !== "offer") chime.ring();
+  }
+
+  /** One at a time: several at once would cover the page that they are about. */
+  #say(text: string): void {
+    const last = toasts.list.find((toast) => toast.text === this.#said);
+    if (last) toasts.drop(last.id);
+    this.#said = text;
+    toasts.say(text);
   }
 
   /** Everything that is shown has been seen. */
@@ -102,5 +111,8 @@ class Notices {
     }
   }
 }
+
+/** The customer looks at this very order, which says it larger. */
+const isOpen = (order: string) => location.hash === `#/order/${encodeURIComponent(order)}`;
 
 export const notices = new Notices();
