@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.pictures import jpeg
 from tests.server import Server, start_server
 
 PASSWORD = "a long password"
@@ -23,7 +24,7 @@ SHOP: dict[str, Any] = {
 }
 MENU = {"items": [{"item_id": "noodles", "name": "칼국수", "price_krw": 9_000}]}
 HOME = {"latitude": 37.499, "longitude": 127.03, "text": "서울 강남구 테헤란로 1", "detail": "202호"}
-JPEG = b"\xff\xd8\xff\xe0" + b"not really a picture" * 10
+JPEG = jpeg()
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )

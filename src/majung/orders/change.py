@@ -8,6 +8,7 @@ import msgspec
 from majung.auth.model import Forbidden
 from majung.orders.model import FINAL, Actor, ActorRef, Command, CommandArgs, Order, OrderState
 from majung.orders.table import NotNow, NotYours, decide
+from majung.text import check_text
 
 MAX_COOKING_MINUTES = 240
 MAX_REASON = 500
@@ -62,6 +63,8 @@ def _times(command: Command, after: OrderState, at_ms: int) -> dict[str, Any]:
 def _arguments(order: Order, command: Command, actor: ActorRef, args: CommandArgs) -> dict[str, Any]:
     if len(args.reason) > MAX_REASON:
         raise ValueError(f"reason: at most {MAX_REASON} characters")
+    check_text("reason", args.reason)
+    check_text("rider_id", args.rider_id)
     if command in _TIMES_COOKING:
         return {"cooking_minutes": _minutes(args)}
     if command is Command.ASSIGN:

@@ -15,6 +15,7 @@ from majung.auth.model import Forbidden
 from majung.orders import store
 from majung.orders.change import check_part
 from majung.orders.model import Actor, ActorRef, Order, OrderState, Proof
+from majung.orders.picture import kind_of
 from majung.ports import Database, PortError, StorageFull, Transaction
 
 MAX_PHOTO_BYTES = 2 * 1024 * 1024
@@ -49,7 +50,7 @@ class ProofStore:
         """JPEG, PNG or WebP of at most 2 MiB. Raises ValueError, LookupError, Forbidden, PortError."""
         if not 1 <= len(body) <= MAX_PHOTO_BYTES:
             raise ValueError(f"the photo has {len(body)} bytes; allowed are 1 to {MAX_PHOTO_BYTES}")
-        return await self._add(order_id, actor, "photo", _kind_of(body), body, by)
+        return await self._add(order_id, actor, "photo", kind_of(body), body, by)
 
     async def add_signature(self, order_id: str, actor: ActorRef, drawn: Signature, by: str = "") -> Proof:
         """A drawing of at most 64 KiB. Raises ValueError, LookupError, Forbidden, PortError."""
@@ -99,17 +100,6 @@ class ProofStore:
         ref = f"{secrets.token_hex(16)}.{ending}"
         await asyncio.to_thread(_write, folder, ref, body)
         return Proof(kind, ref)
-
-
-def _kind_of(body: bytes) -> str:
-    """By the first bytes, whatever the client calls it. Raises ValueError."""
-    if body.startswith(b"\xff\xd8\xff"):
-        return "jpg"
-    if body.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
-        return "webp"
-    raise ValueError("the photo is no JPEG, PNG or WebP")
 
 
 def _write(folder: Path, name: str, body: bytes) -> None:

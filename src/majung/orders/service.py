@@ -81,7 +81,8 @@ class OrderService:
         now_ms = self._clock.now_ms()
         priced = await self._stores.price(wish.store_id, wish.lines, wish.address, now_ms)
         if wish.total_krw is not None and wish.total_krw != priced.total_krw:
-            raise PriceChanged(f"total_krw: the price is {priced.total_krw} now, not {wish.total_krw}")
+            message = f"total_krw: the price is {priced.total_krw} now, not {wish.total_krw}"
+            raise PriceChanged(message, priced)
         order = _new_order(wish, customer, priced, now_ms)
         event = OrderEvent(
             f"{order.order_id}:1", order.order_id, 1, "", Actor.CUSTOMER, by or customer, now_ms, order

@@ -8,6 +8,7 @@ import msgspec
 
 from majung.orders.model import Actor, Address, Order
 from majung.stores.model import Priced, WishedLine
+from majung.text import check_text
 
 MAX_LINES = 50
 
@@ -47,6 +48,8 @@ def check(wish: NewOrder) -> None:
         raise ValueError("address: precision_m is from 0 to 1000000")
     if not place.text.strip() or len(place.text) > 300 or len(place.detail) > 300:
         raise ValueError("address: text has 1 to 300 characters, detail at most 300")
+    for what, text in (("address", place.text), ("address: detail", place.detail), ("note", wish.note)):
+        check_text(what, text)
 
 
 def digest(wish: NewOrder) -> str:

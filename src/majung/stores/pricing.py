@@ -40,7 +40,11 @@ class ItemGone(StoreProblem):
 
 
 class PriceChanged(StoreProblem):
-    """The price is not the one that the customer saw."""
+    """The price is not the one that the customer saw. `priced`: what it costs now, to ask with."""
+
+    def __init__(self, message: str, priced: Priced) -> None:
+        super().__init__(message)
+        self.priced = priced
 
 
 class TooSmall(StoreProblem):
@@ -70,11 +74,16 @@ def price_order(store: Store, menu: Menu, wished: Sequence[WishedLine], at: Addr
     items = {item.item_id: item for item in menu.items}
     lines = tuple(_line(items.get(line.item_id), line) for line in wished)
     items_krw = sum(line.price_krw * line.quantity for line in lines)
+    priced = Priced(store, lines, items_krw, store.fee_krw, items_krw + store.fee_krw)
+    for line, seen in zip(lines, wished, strict=True):
+        if seen.price_krw not in (None, line.price_krw):
+            message = f"{line.name} now costs {line.price_krw} KRW, not {seen.price_krw} KRW"
+            raise PriceChanged(message, priced)
     if items_krw < store.minimum_krw:
         raise TooSmall(f"{store.name} delivers from {store.minimum_krw} KRW; these are {items_krw} KRW")
     if items_krw > MAX_KRW:
         raise ValueError(f"an order is of at most {MAX_KRW} KRW")
-    return Priced(store, lines, items_krw, store.fee_krw, items_krw + store.fee_krw)
+    return priced
 
 
 def _line(item: Item | None, wished: WishedLine) -> Line:
@@ -86,8 +95,6 @@ def _line(item: Item | None, wished: WishedLine) -> Line:
         raise ValueError(f"{item.name}: 1 to {MAX_QUANTITY} of one item")
     chosen = _chosen(item, wished.options)
     price_krw = max(0, item.price_krw + sum(option.price_krw for option in chosen))
-    if wished.price_krw not in (None, price_krw):
-        raise PriceChanged(f"{item.name} now costs {price_krw} KRW, not {wished.price_krw} KRW")
     return Line(item.item_id, item.name, wished.quantity, price_krw, tuple(option.name for option in chosen))
 
 

@@ -16,6 +16,7 @@ from majung.stores.model import LIVE_KIND, Item, Menu, NewMenu, NewStore, Priced
 from majung.stores.names import folded, initials
 from majung.stores.pricing import is_open_now, price_order
 from majung.stores.search import StoreSearch, opens_at_ms, store_of, stored
+from majung.text import check_texts
 
 _PAGE = 5000
 _ANY = -1
@@ -112,6 +113,7 @@ class StoreService(StoreSearch):
 
         Raises ValueError, ChangedMeanwhile, LookupError, PortError.
         """
+        check_texts(wish)
         items = with_ids(wish.items)
         return await self._change_menu(store_id, lambda _: items, expected_version)
 
@@ -188,6 +190,7 @@ def _short_id() -> str:
 
 
 def _check(wish: NewStore) -> None:
+    check_texts(wish)
     zone(wish.tz)
     check_hours(wish.hours)
     for name, text in (("name", wish.name), ("category", wish.category)):

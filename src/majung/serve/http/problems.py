@@ -16,6 +16,7 @@ from majung.orders.service import OrderConflict, RiderTaken
 from majung.ports import Conflict, Damaged, Overloaded, PortError, StorageFull
 from majung.share.model import ShareOver
 from majung.share.service import TooManyShares
+from majung.stores.model import Priced
 from majung.stores.pricing import ItemGone, OutOfArea, PriceChanged, StoreClosed, TooSmall
 from majung.stores.service import ChangedMeanwhile
 
@@ -27,7 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 class Problem(msgspec.Struct, omit_defaults=True):
     """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person (`title`, `detail`).
 
-    `order`, of an order-conflict: the order as it is now.
+    `order`, of an order-conflict: the order as it is now. `priced`, of price-changed: what it costs now.
     """
 
     type: str
@@ -35,6 +36,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     status: int
     detail: str = ""
     order: Order | None = None
+    priced: Priced | None = None
 
 
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
@@ -56,7 +58,6 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (ChangedMeanwhile, 412, "changed-meanwhile", "Changed meanwhile"),
     (StoreClosed, 409, "store-closed", "The store is closed"),
     (ItemGone, 409, "item-gone", "Sold out, or no longer on the menu"),
-    (PriceChanged, 409, "price-changed", "The price has changed"),
     (OutOfArea, 400, "out-of-area", "The store does not deliver there"),
     (TooSmall, 400, "too-small", "Below the store's minimum"),
     (RecursionError, 400, "bad-request", "Bad request"),
@@ -78,6 +79,8 @@ def describe(problem: Exception) -> Problem:
         return _of_http(problem)
     if isinstance(problem, OrderConflict):
         return Problem("order-conflict", "The order has moved on", 409, str(problem), problem.current)
+    if isinstance(problem, PriceChanged):
+        return Problem("price-changed", "The price has changed", 409, str(problem), priced=problem.priced)
     if isinstance(problem, PortError):
         log.warning("backend_refused", problem=str(problem))
     for kind, status, name, title in _TABLE:
