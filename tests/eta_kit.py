@@ -17,6 +17,7 @@ from majung.positions.geodesy import destination
 from majung.positions.model import LivePosition
 from majung.routing.model import Place
 from majung.routing.service import Routing
+from majung.routing.valhalla import ValhallaRouter
 from majung.routing.ways import Ways
 from majung.settings import CellSettings, EtaSettings, LogSettings
 
@@ -76,10 +77,11 @@ class City:
         self.database, self.live, self.log, self.clock = database, live, log, clock
         self.told: list[tuple[tuple[str, ...], Eta]] = []
         self.settings = EtaSettings()
+        self.streets: ValhallaRouter | None = None
         self.eta = self.new_life()
 
     def new_life(self) -> EtaService:
-        routing = Routing(self.clock, Ways())
+        routing = Routing(self.clock, Ways(), self.streets)
         return EtaService(self.database, self.log, self.live, routing, self._tell, self.clock, self.settings)
 
     def _tell(self, keys: Iterable[str], body: bytes) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from majung.clock import ManualClock
@@ -20,6 +21,7 @@ from majung.routing.valhalla import ValhallaRouter, length_m
 from majung.routing.ways import Ways
 from majung.settings import Settings, load
 from tests.conftest import leave_out
+from tests.eta_kit import Story, open_city
 from tests.routing_kit import LIBERDADE, SE, SEA, built_tiles
 
 
@@ -171,3 +173,30 @@ def test_the_doctor_says_which_router_is_used(tiles: Path, tmp_path: Path) -> No
     assert found(load(tmp_path))[1].startswith("straight lines")
     assert found(load(tmp_path, None, {"routing.tiles": str(tiles)}))[1].startswith("along streets")
     assert found(load(tmp_path, None, {"routing.engine": "valhalla"}))[0] is Verdict.BAD
+
+
+async def test_arrivals_follow_streets_where_there_are_some(tiles: Path, tmp_path: Path) -> None:
+    async with open_city(tmp_path) as city:
+        plain = Story(city.clock, "ord-line", LIBERDADE)
+        plain.order = msgspec.structs.replace(plain.order, store_latitude=SE[0], store_longitude=SE[1])
+        streets = ValhallaRouter(tiles, "motor_scooter")
+        try:
+            city.streets = streets
+            await city.restart()
+            await city.happens(plain.placed(), plain.accepted(1), plain.ready(), plain.assigned())
+            await city.at(SE)
+            city.clock.advance(1)
+            await city.happens(plain.picked_up())
+            line = await city.now("ord-line")
+            await city.eta.ask_streets("ord-line")
+            street = await city.now("ord-line")
+            way = (await streets.route(SE, LIBERDADE)).duration_s
+            straight_s = city.eta.learned.ways.estimate(SE, distance_m(*SE, *LIBERDADE), 0).duration_s
+            assert (street.at_ms - line.at_ms) / 1000 == pytest.approx(way - straight_s, rel=0.1, abs=5)
+            city.clock.advance(6)
+            await city.at(SEA)  # off the streets: what is known of the line, and no error
+            city.eta.step()
+            await city.eta.ask_streets("ord-line")
+            assert (await city.now("ord-line")).at_ms > street.at_ms
+        finally:
+            streets.close()

@@ -76,7 +76,8 @@ def _carried_ms(tracked: Tracked, learned: Learned, now_ms: int) -> float:
     if tracked.at_door_ms:
         return still(tracked.at_door_ms + hand_over_ms, now_ms)
     if tracked.place is None or tracked.place_ms < order.picked_up_at_ms:
-        way = way_ms(learned, order.store, order.door, now_ms, tracked.street_door)
+        street = tracked.street_leg or tracked.street_door
+        way = way_ms(learned, order.store, order.door, now_ms, street)
         return still(order.picked_up_at_ms + way + hand_over_ms, now_ms)
     # From where and when the rider was last heard: a phone that is offline rides on all the same.
     way = way_ms(learned, tracked.place, order.door, now_ms, tracked.street_leg)
