@@ -93,13 +93,13 @@ def test_a_friend_follows_without_an_account(server: Server, visit: Open) -> Non
     expect(friend.locator(".map[data-rider]")).to_have_attribute("data-rider", "37.5005,127.0288")
     other_window = visit(server)
     other_window.page.goto(link)
-    expect(other_window.page.get_by_role("heading", name="Delivering")).to_be_visible()
+    expect(other_window.page.get_by_role("heading", name="On the way")).to_be_visible()
     expect(other_window.page.locator(".spot.rider")).to_be_visible()
     other_window.screenshot("share-page-delivering")
     friend_window.screenshot("share-page-delivering-dark")
 
     rider.at(37.5028, 127.0299)
-    expect(friend.locator(".map")).to_have_attribute("data-near", "true")
+    expect(friend.locator("section.map")).to_have_attribute("data-near", "true")
     expect(friend.locator(".spot.rider")).to_have_count(0)
     for secret in ("302호", "테헤란로", "공기밥", "share-guest", rider.rider_id):
         assert secret not in friend.content(), secret
@@ -107,7 +107,7 @@ def test_a_friend_follows_without_an_account(server: Server, visit: Open) -> Non
 
     page.get_by_role("button", name="공유 중지").click()
     expect(friend.get_by_role("heading", name="링크가 만료되었습니다")).to_be_visible()
-    expect(friend.locator(".map")).to_have_count(0)
+    expect(friend.locator("section.map")).to_have_count(0)
     friend_window.screenshot("share-page-over-dark")
     friend.reload()
     expect(friend.get_by_role("heading", name="링크가 만료되었습니다")).to_be_visible()

@@ -19,6 +19,8 @@ export interface MapProps {
   spots?: Spot[];
   route?: Route | null;
   centre?: Place | null;
+  /** How near to look at `centre`; else near enough to see a door. */
+  zoom?: number | undefined;
   pinned?: (place: Place) => void;
   picked?: ((id: string) => void) | undefined;
   label: string;
