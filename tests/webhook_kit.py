@@ -103,8 +103,13 @@ def receiving(answer: Callable[[Call], Reply] | None = None, port: int = 0) -> I
         def log_message(self, *told: Any) -> None:
             """Nothing on the terminal."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *told: Any) -> None:
+            """A caller that was killed in the middle is no news."""
+
+    server = Quiet(("127.0.0.1", port), Handler)
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

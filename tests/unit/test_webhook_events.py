@@ -124,7 +124,8 @@ def test_pauses_grow_and_are_spread() -> None:
         assert all(wanted <= one <= wanted * 1.2 for one in found)
         assert len(found) > 1
     assert schedule.retry_s(delays_s, 1, retry_after_s=90.0) == 90.0
-    assert all(schedule.hold_s(failures) <= 60.0 for failures in range(1, 100))
+    assert [schedule.hold_s(failures) for failures in (1, 2)] == [0.0, 0.0]
+    assert all(0.5 < schedule.hold_s(failures) <= 60.0 for failures in range(3, 100))
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

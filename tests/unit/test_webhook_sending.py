@@ -170,6 +170,22 @@ async def test_days_of_nothing_but_failures_disable_an_endpoint(home: House) -> 
         assert shown.waiting == 0
 
 
+async def test_failures_beside_successes_disable_nothing(home: House) -> None:
+    tried: Counter[str] = Counter()
+
+    def every_second_order_at_first(call: Call) -> Reply:
+        tried[call.id] += 1
+        return NO if tried[call.id] == 1 and int(call.event["subject"][-1]) % 2 else YES
+
+    with receiving(every_second_order_at_first) as shop:
+        hook, _ = await home.add(shop.url)
+        await home.happen(*(one for number in range(1, 10) for one in story(number)))
+        await home.days(0.5, step_s=60)
+        shown = await home.shown(hook.webhook_id)
+        assert (shown.state, shown.waiting, shown.dead) == (State.ACTIVE, 0, 0)
+        assert set(tried.values()) == {1, 2}
+
+
 async def test_retry_after_is_kept_and_a_redirect_is_not_followed(home: House) -> None:
     with receiving() as elsewhere, receiving(lambda call: (503, {"retry-after": "3600"})) as shop:
         hook, _ = await home.add(shop.url)
@@ -183,7 +199,7 @@ async def test_retry_after_is_kept_and_a_redirect_is_not_followed(home: House) -
         shop.answer = lambda call: (307, {"location": elsewhere.url})
         home.clock.advance(1_000)
         await home.settle()
-        assert len(shop.calls) == count + 1
+        assert len(shop.calls) == 2 * count
         assert elsewhere.calls == []
         assert "redirects are not followed" in (await home.shown(hook.webhook_id)).last_problem
 

@@ -1,7 +1,7 @@
 """Sends what waits. Each endpoint has a lane of its own while something is due for it, and none otherwise.
 
-A lane keeps a few calls in the air, never two of one subject. A failure holds the endpoint back for a moment
-that grows with each further one, and in that state one call at a time tries whether it is there again.
+A lane keeps a few calls in the air, never two of one subject. Failures in a row hold the endpoint back for a
+moment that grows with each, and in that state one call at a time tries whether it is there again.
 """
 
 import asyncio
@@ -182,7 +182,7 @@ class Courier:
         if not self._may_send(endpoint):
             lane.rows.clear()
             return
-        width = 1 if endpoint.failures else self._settings.at_once
+        width = 1 if endpoint.failures > schedule.TOLERATED else self._settings.at_once
         if not lane.rows and len(lane.busy) < width:
             flying = {
                 number for number, _ in lane.busy.values()

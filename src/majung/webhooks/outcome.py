@@ -41,6 +41,9 @@ class Outcomes:
         status = Status.DONE if attempt.ok else Status.DEAD if over or gone else Status.WAITING
         recovered = attempt.ok and endpoint.failures >= OUTAGE
         self._note_health(endpoint, attempt, now_ms)
+        lost = (
+            "" if attempt.ok else self._lost(endpoint, gone, now_ms)
+        )  # now: a call beside this one may succeed
         row = {
             "number": number,
             "status": status,
@@ -65,8 +68,8 @@ class Outcomes:
         self.delivered += attempt.ok
         self.failed += not attempt.ok
         self.dead += status is Status.DEAD
-        if not attempt.ok and (reason := self._lost(endpoint, gone, now_ms)):
-            await self.disable(endpoint, reason)
+        if lost:
+            await self.disable(endpoint, lost)
 
     def _note_health(self, endpoint: Endpoint, attempt: Attempt, now_ms: int) -> None:
         if attempt.ok:

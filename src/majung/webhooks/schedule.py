@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 MAX_RETRY_AFTER_S = 86_400.0
 _JITTER = 0.2
+TOLERATED = 2
 _FIRST_HOLD_S = 1.0
 _LONGEST_HOLD_S = 60.0
 
@@ -21,8 +22,13 @@ def retry_s(delays_s: tuple[float, ...], attempts: int, retry_after_s: float = 0
 
 
 def hold_s(failures: int, retry_after_s: float = 0.0) -> float:
-    """Seconds for which an endpoint is left alone that failed so often in a row, whatever is due."""
-    pause = min(_FIRST_HOLD_S * 2 ** min(failures - 1, 16), _LONGEST_HOLD_S)
+    """Seconds for which an endpoint is left alone that failed so often in a row, whatever is due.
+
+    One that refuses now and then is not: the calls beside it and after it succeed.
+    """
+    if failures <= TOLERATED:
+        return retry_after_s
+    pause = min(_FIRST_HOLD_S * 2 ** min(failures - TOLERATED - 1, 16), _LONGEST_HOLD_S)
     return float(max(pause * random.uniform(1.0 - _JITTER, 1.0), retry_after_s))  # noqa: S311
 
 
