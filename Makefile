@@ -24,7 +24,7 @@ $(DIST)/.built: $(VENV)/.ready $(shell find $(FRONTEND) -type f -not -path '*/no
 	@$(BIN)/python scripts/build_web.py
 	@touch $@
 
-demo: env web ## a thousand riders over Gangnam, on a map, in one command
+demo: env web ## a city in Gangnam that orders and delivers, in one command
 	@$(BIN)/majung demo
 
 test: env web ## everything; REQUIRE_ALL=1 fails where something had to be left out
