@@ -59,4 +59,6 @@ def build_tiles(
         typer.secho(f"majung: {problem}", fg="red", err=True)
         raise typer.Exit(1) from None
     took = f"{built.size_bytes / 1e6:,.1f} MB in {time.monotonic() - began_s:,.1f} s"
-    console.print(f"[green]{built.path}[/]: {took}. Restart the server to use it.", highlight=False)
+    console.print(
+        f"[green]{built.path}[/]: {took}. Restart the server to use it.", highlight=False, soft_wrap=True
+    )

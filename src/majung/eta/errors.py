@@ -25,13 +25,14 @@ _PRIOR_LEFT, _PRIOR_RIGHT = 0.25 / math.log(5), 0.40 / math.log(5)
 
 
 class Errors:
-    """Of one stage. Quantiles are read often and errors come rarely: they are computed when one comes."""
+    """Of one stage. Quantiles are computed when errors have come that could move them by half a percent."""
 
     def __init__(self, counts: list[float] | None = None, seen: int = 0) -> None:
         self._counts: np.ndarray[Any, np.dtype[np.float64]] = _prior()
         if counts is not None and len(counts) == _BINS and all(0 <= one < 1e9 for one in counts):
             self._counts = np.array(counts)
         self.seen = seen
+        self._since = 0
         self.low, self.middle, self.high = self._quantiles()
 
     def add(self, error: float) -> None:
@@ -41,7 +42,10 @@ class Errors:
         self._counts *= 1 - 1 / _MEMORY
         self._counts[min(max(int((error - _FROM) / _WIDTH), 0), _BINS - 1)] += 1.0
         self.seen += 1
-        self.low, self.middle, self.high = self._quantiles()
+        self._since += 1
+        if self._since > min(self.seen, _MEMORY) / 200:
+            self._since = 0
+            self.low, self.middle, self.high = self._quantiles()
 
     def stored(self) -> tuple[int, list[float]]:
         """How many were seen, and the histogram."""
