@@ -51,7 +51,11 @@ class Receiver:
                 outer.connections += 1
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                length = int(self.headers.get("content-length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # whoever sent it has died
+                    self.close_connection = True
+                    return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 got = Received(self.path, headers, body, time.time())
                 outer.received.append(got)
