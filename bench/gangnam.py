@@ -37,6 +37,7 @@ SETS = ("server.rate_per_s=100000", "server.rate_burst=1000000")
 POSITIONS_PER_S = 200
 CREATED_WITHIN_MS = 1_000
 MATCHED_WITHIN_MS = 2_000
+QUIET_WITHIN_S = 60.0
 _DEGREE_M = 111_320.0
 _POSITIONS_START_S = 8.0
 
@@ -79,8 +80,21 @@ class Lags(threading.Thread):
                 self.outbox.append(int(stats["outbox_records"]))
 
     def stop(self) -> None:
+        """Look no more."""
         self._ended.set()
         self.join()
+
+    def wait_until_published(self) -> float:
+        """Seconds until nothing waits any more, and a moment for who reads it."""
+        began_s = time.monotonic()
+        with httpx.Client(headers=self._headers, timeout=30) as client:
+            while time.monotonic() - began_s < QUIET_WITHIN_S:
+                if client.get(f"{self._server.url}/v1/stats").json()["outbox_records"] == 0:
+                    break
+                time.sleep(0.1)
+        waited_s = time.monotonic() - began_s
+        time.sleep(2.0)
+        return waited_s
 
 
 def threads_of(pid: int) -> dict[int, float]:
@@ -117,10 +131,12 @@ def one_run(
     lags, cpu, rss_mib = Lags(server, city.admin), CpuOf(server.pid), CpuOf(server.pid).rss_mib()
     before, began_s = threads_of(server.pid), time.monotonic()
     lags.start()
+    print(f"the server, process {server.pid}, is loaded", flush=True)  # from here a profiler may look
     out, _ = people.communicate("go\n")
     took_s, cpu_s = time.monotonic() - began_s, cpu.seconds()
     after = threads_of(server.pid)
     lags.stop()
+    quiet_s = lags.wait_until_published()
     result = dict(json.loads(out.splitlines()[-1]))
     acked = positions.result()
     by_thread = sorted((after[one] - before.get(one, 0.0) for one in after), reverse=True)
@@ -131,6 +147,7 @@ def one_run(
         "its threads, CPU µs an order": [round(one / orders * 1e6) for one in by_thread[:6]],
         "server RSS MiB": {"start": rss_mib, "end": cpu.rss_mib()},
         "outbox": {"most": max(lags.outbox, default=0), "at the end": lags.outbox[-1] if lags.outbox else 0},
+        "seconds until all was published": round(quiet_s, 1),
         "/v1/stats took at most ms": round(lags.slowest_s * 1000),
         "position ack ms": {
             "p50": acked["ack_p50_ms"],

@@ -91,7 +91,7 @@ def _matching(offers: list[tuple[str, int, int]], accepted_ms: dict[str, int], r
     return {
         "ms from when it can be matched to its offer": percentiles(waited) if waited else {},
         "orders that found every rider busy": crowded,
-        "most riders busy at once": int(busy.max()) if len(busy) else 0,
+        "most riders busy at once": min(riders, int(busy.max())) if len(busy) else 0,
         "never offered": sum(order_id not in first for order_id in accepted_ms),
     }
 

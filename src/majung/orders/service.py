@@ -71,18 +71,14 @@ class OrderService:
         """
         check(wish)
         of_wish = digest(wish)
-        if request_key is not None:
-            # Asked before the price: a repeated request is answered even when the store has closed since.
-            rows = await self._database.read(
-                store.SELECT_BY_KEY, {"customer": customer, "request_key": request_key}
-            )
-            if (made := _repeated(store.by_key(rows), of_wish)) is not None:
-                return made
         now_ms = self._clock.now_ms()
-        priced = await self._stores.price(wish.store_id, wish.lines, wish.address, now_ms)
-        if wish.total_krw is not None and wish.total_krw != priced.total_krw:
-            message = f"total_krw: the price is {priced.total_krw} now, not {wish.total_krw}"
-            raise PriceChanged(message, priced)
+        try:
+            priced = await self._priced(wish, now_ms)
+        except (ValueError, LookupError):
+            # A repeated request is answered even when the store has closed since.
+            if (made := await self._made_before(customer, request_key, of_wish)) is not None:
+                return made
+            raise
         order = _new_order(wish, customer, priced, now_ms)
         event = OrderEvent(
             f"{order.order_id}:1", order.order_id, 1, "", Actor.CUSTOMER, by or customer, now_ms, order
@@ -153,6 +149,19 @@ class OrderService:
             return after
 
         return await self._commit(work)
+
+    async def _priced(self, wish: NewOrder, now_ms: int) -> Priced:
+        priced = await self._stores.price(wish.store_id, wish.lines, wish.address, now_ms)
+        if wish.total_krw is not None and wish.total_krw != priced.total_krw:
+            message = f"total_krw: the price is {priced.total_krw} now, not {wish.total_krw}"
+            raise PriceChanged(message, priced)
+        return priced
+
+    async def _made_before(self, customer: str, request_key: str | None, of_wish: str) -> Order | None:
+        if request_key is None:
+            return None
+        asked = {"customer": customer, "request_key": request_key}
+        return _repeated(store.by_key(await self._database.read(store.SELECT_BY_KEY, asked)), of_wish)
 
     async def get_for_write(self, order_id: str) -> Order:
         """The order as committed: for decisions about a write, not for showing. Raises LookupError."""
