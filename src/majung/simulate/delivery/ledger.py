@@ -22,6 +22,7 @@ class Tale:
     order_id: str
     state: str = ""
     version: int = 0
+    store_id: str = ""
     ours: bool = False  # placed here, and answered for at the end
     code: str = ""
     cooking_minutes: int = 0
@@ -81,7 +82,7 @@ class Ledger:
             return tale
         if tale.state:
             self._count(tale.state, -1)
-        tale.version, tale.state = order["version"], order["state"]
+        tale.version, tale.state, tale.store_id = order["version"], order["state"], order["store_id"]
         tale.cooking_minutes = order.get("cooking_minutes", 0)
         tale.accepted_ms = order.get("accepted_at_ms", 0)
         tale.rider_id = order.get("rider_id", "")

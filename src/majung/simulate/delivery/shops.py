@@ -23,13 +23,13 @@ class Shop:
         self._kitchen = random.choice(names.KITCHENS)
         self.name = names.store_name(random, self._kitchen, taken)
         self.latitude, self.longitude = _site(scene, random)
+        self._store_id = ""
         self._at_work: set[str] = set()
 
     async def open(self) -> None:
         """Register, unless it is, and write the menu. Raises RuntimeError when the server does not take it."""
         scene, person = self._scene, self._person
-        me = (await scene.ask(person, "GET", "/v1/me")).json()
-        if me.get("store_id"):
+        if await self._known():
             return
         random = self._random
         body = {
@@ -45,24 +45,44 @@ class Shop:
             "fee_krw": random.choice((0, 1_000, 2_000, 3_000)),
         }
         answer = await scene.ask(person, "POST", "/v1/stores", body)
-        if not answer.ok:
+        # A conflict: the answer to the first try was lost, and the store is there.
+        if not await self._known():
             raise RuntimeError(f"the store {self.name} cannot be registered: {answer.body[:300]!r}")
-        path = f"/v1/stores/{answer.json()['store_id']}/menu"
+        path = f"/v1/stores/{self._store_id}/menu"
         answer = await scene.ask(person, "PUT", path, names.menu(random, self._kitchen))
         if not answer.ok:
             raise RuntimeError(f"the menu of {self.name} is not taken: {answer.body[:300]!r}")
+
+    async def _known(self) -> bool:
+        """Whether this account has its store."""
+        me = (await self._scene.ask(self._person, "GET", "/v1/me")).json()
+        self._store_id = str(me.get("store_id") or "")
+        return self._store_id != ""
 
     async def run(self) -> None:
         """Watch the board until cancelled."""
         try:
             async for message in messages(self._scene.client, self._person, "/v1/orders/live"):
                 if message["type"] == "snapshot":
-                    for order in message["orders"]:
-                        self._see(order)
+                    self._see_all(message["orders"])
                 elif message["type"] == "order":
                     self._see(message["order"])
         except Refused as problem:
             raise RuntimeError(f"the board of {self.name}: {problem}") from problem
+
+    def _see_all(self, orders: list[dict[str, Any]]) -> None:
+        """The board after a connection: what is no longer on it has ended meanwhile."""
+        shown = {order["order_id"] for order in orders}
+        for tale in list(self._scene.ledger.open.values()):
+            if tale.store_id == self._store_id and tale.order_id not in shown:
+                self._scene.start(self._look_up(tale.order_id))
+        for order in orders:
+            self._see(order)
+
+    async def _look_up(self, order_id: str) -> None:
+        answer = await self._scene.ask(self._person, "GET", f"/v1/orders/{order_id}")
+        if answer.ok:
+            self._see(answer.json())
 
     def _see(self, order: dict[str, Any]) -> None:
         self._scene.ledger.saw(order)
