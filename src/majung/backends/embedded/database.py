@@ -9,6 +9,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 MAX_WAITING = 10_000
 _MAX_SHARED = 256
+_LINGER_S = 0.002
+_ENOUGH = 32
 _READERS = 3
 
 
@@ -225,18 +228,23 @@ class EmbeddedDatabase:
             raise translate(error, self._path) from error
 
     def _write_all(self, connection: sqlite3.Connection) -> None:
-        ended = False
+        ended, company = False, False
         while not ended:
-            group, ended = self._next_group()
+            group, ended = self._next_group(company)
+            company = len(group) > 1
             group = [job for job in group if not job.future.cancelled()]
             if group:
                 self._commit(connection, group)
                 self._settle(group)
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
-        # Wait for one, then take whoever has come meanwhile: under load groups grow by themselves.
+    def _next_group(self, company: bool) -> tuple[list[_Job], bool]:
+        # Wait for one, then take whoever has come meanwhile. Where several came together the last time, more
+        # are on their way: waiting 2 ms for them saves a third of the CPU of each (docs/decisions/0008). Who
+        # writes alone is not held up.
         group: list[_Job] = []
         job = self._jobs.get()
+        if company and job is not None and self._jobs.qsize() < _ENOUGH:
+            time.sleep(_LINGER_S)
         while job is not None:
             group.append(job)
             if len(group) == _MAX_SHARED or self._jobs.empty():
