@@ -18,8 +18,8 @@ import msgspec
 
 from majung.routing.valhalla import MISSING, installed
 
-ROOM_FACTOR = 6
-"""Free bytes that a build may need for each byte of its source (São Paulo's centre: 4.1)."""
+ROOM_FACTOR = 20
+"""Free bytes that a build may need for each byte of its source (São Paulo's centre: 16)."""
 _STAGES = (
     ("Parsing ways", "reading streets"),
     ("Parsing relations", "reading turn restrictions"),
