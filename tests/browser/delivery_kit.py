@@ -1,5 +1,6 @@
 """What the tests of the delivery pages share: accounts, a store with a menu, and people who sit at the pages."""
 
+import json
 from typing import Any
 
 import httpx
@@ -129,3 +130,16 @@ def take(rider: Page) -> None:
     """Accept the offer that is shown."""
     offer_of(rider).get_by_role("button", name="수락").click()
     expect(rider.locator(".job")).to_be_visible()
+
+
+def heard(page: Page, kind: str) -> list[dict[str, Any]]:
+    """Messages of one type that reach the page over its WebSockets, as they come."""
+    found: list[dict[str, Any]] = []
+
+    def take_in(frame: str | bytes) -> None:
+        message = json.loads(frame)
+        if isinstance(message, dict) and message.get("type") == kind:
+            found.append(message)
+
+    page.on("websocket", lambda socket: socket.on("framereceived", take_in))
+    return found

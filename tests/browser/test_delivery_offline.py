@@ -1,10 +1,8 @@
 """The rider's phone loses its network in the middle of a delivery, goes on working, and everything follows."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,6 +14,7 @@ from tests.browser.delivery_kit import (
     SETTINGS,
     command,
     enter,
+    heard,
     on_duty,
     open_store,
     place,
@@ -107,19 +106,6 @@ def test_the_riders_phone_is_offline(server: Server, visit: Open, really: bool) 
     made = [eta["computed_at_ms"] for eta in etas]
     assert made == sorted(made), "no ETA from before came after a newer one"
     assert all(eta["at_ms"] >= eta["computed_at_ms"] for eta in etas), "what is expected lies ahead"
-
-
-def heard(page: Page, kind: str) -> list[dict[str, Any]]:
-    """Messages of one type that reach the page over its WebSockets, as they come."""
-    found: list[dict[str, Any]] = []
-
-    def take_in(frame: str | bytes) -> None:
-        message = json.loads(frame)
-        if isinstance(message, dict) and message.get("type") == kind:
-            found.append(message)
-
-    page.on("websocket", lambda socket: socket.on("framereceived", take_in))
-    return found
 
 
 def everything_once(server: Server, rider: Page) -> None:

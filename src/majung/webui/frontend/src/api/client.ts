@@ -83,14 +83,25 @@ export function randomKey(): string {
 const rfc3339 = (ms: number) => new Date(ms).toISOString();
 const rider = (id: string) => `/v1/riders/${encodeURIComponent(id)}`;
 
+let config: Promise<MapConfig> | null = null;
+
+async function readConfig(): Promise<MapConfig> {
+  const response = await fetch("/v1/map/config.json");
+  if (!response.ok) throw await problem(response);
+  return (await response.json()) as MapConfig;
+}
+
 export type ExportFormat = "gpx" | "geojson" | "csv";
 
 export const api = {
   /** Needs no sign-in: the map is drawn behind the sign-in page. */
-  async config(): Promise<MapConfig> {
-    const response = await fetch("/v1/map/config.json");
-    if (!response.ok) throw await problem(response);
-    return (await response.json()) as MapConfig;
+  config(): Promise<MapConfig> {
+    // Asked once: the next map may be needed where there is no network.
+    config ??= readConfig().catch((error: unknown) => {
+      config = null;
+      throw error;
+    });
+    return config;
   },
   me: () => get<{ subject: string; role: string }>("/v1/me"),
   stats: (signal?: AbortSignal) => get<Stats>("/v1/stats", {}, signal),

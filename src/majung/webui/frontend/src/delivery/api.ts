@@ -157,7 +157,8 @@ export const deliveryApi = {
     return response.ok && ((await response.json()) as { roles: string[] }).roles.includes(role);
   },
   register: (store: NewStore) => answer<Store>("/v1/stores", json("POST", store)),
-  putMenu: (store: string, items: Partial<Item>[]) => answer<Menu>(`/v1/stores/${id(store)}/menu`, json("PUT", { items })),
+  putMenu: (store: string, items: Partial<Item>[], version: number) =>
+    answer<Menu>(`/v1/stores/${id(store)}/menu`, json("PUT", { items }, { "If-Match": `"${version}"` })),
   soldOut: (store: string, item_id: string, sold_out: boolean) =>
     answer<Menu>(`/v1/stores/${id(store)}/sold-out`, json("PUT", { item_id, sold_out })),
   /** By hand, until it is opened again (a year is for ever in this trade). */
@@ -174,7 +175,8 @@ export const deliveryApi = {
     get<{ orders: Order[]; next_before: string | null }>("/v1/orders", query, signal),
   /** The view of an order that was placed just now may be a moment behind: this waits for it. */
   order: (order: string, at_least_version = 1) => get<Order>(`/v1/orders/${id(order)}`, { at_least_version }),
-  eta: (order: string) => get<Eta>(`/v1/orders/${id(order)}/eta`),
+  /** As of that version: the arrival follows the order by a moment. */
+  eta: ({ order_id, version }: Order) => get<Eta>(`/v1/orders/${id(order_id)}/eta`, { at_least_version: version }),
   late: async () => (await get<{ orders: (Eta & { order_id: string })[] }>("/v1/eta/late")).orders,
   riderOf: (order: string) => get<RiderPlace>(`/v1/orders/${id(order)}/rider`),
   route: (from: Place, to: Place, signal?: AbortSignal) =>

@@ -104,9 +104,9 @@ class OrderFeed {
   }
 
   /** The stream tells of every new one; this asks for the one that holds now. */
-  async askEta(order_id: string): Promise<void> {
-    const found = await deliveryApi.eta(order_id).catch(() => null); // an order that has just ended has none
-    if (found) this.putEta(order_id, found);
+  async askEta(order: Order): Promise<void> {
+    const found = await deliveryApi.eta(order).catch(() => null); // an order that has just ended has none
+    if (found) this.putEta(order.order_id, found);
   }
 
   async #connect(): Promise<void> {
