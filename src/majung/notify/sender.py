@@ -21,6 +21,7 @@ from majung.notify.model import Kind, Params
 from majung.notify.push_crypto import b64, encrypt
 from majung.notify.subscriptions import Subscriptions
 from majung.notify.words import text_of
+from majung.observe.families import Counted, Figure, Level, Spread
 from majung.outward import Answer, NotAllowed, Outward, Unreachable
 from majung.ports import Database, PortError, Row
 from majung.settings import NotifySettings
@@ -32,6 +33,7 @@ NEW_AT_ONCE, NEW_A_LANE = 64, 2
 BAD_AT_ONCE, BAD_A_LANE = 32, 1
 MAX_PAUSE_S = 3_600.0
 LANE_PAUSE_S = 60.0  # a service that is busy gets nothing at all meanwhile
+_BOUNDS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0)
 _FIRST_PAUSE_S = 1.0
 _IDLE_S = 30.0
 _RETRY_S = 0.5
@@ -108,6 +110,7 @@ class PushSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._work = asyncio.Event()
         self._last_origin = ""
+        self._seconds = Spread("majung_push_seconds", "From the change to the push service.", _BOUNDS_S)
         self.sent = 0
         self.retried = 0
         self.refused = 0
@@ -203,6 +206,16 @@ class PushSender:
         names = ("sent", "retried", "refused", "gone", "expired")
         return {name: int(getattr(self, name)) for name in names}
 
+    async def figures(self) -> list[Figure]:
+        """For metrics. Raises PortError."""
+        return [
+            Counted("majung_push", "Push messages, by what became of them.", "outcome", self.counters()),
+            Level(
+                "majung_push_queued", "Push messages that no push service has taken yet.", await self.queued()
+            ),
+            self._seconds,
+        ]
+
     # -------------------------------------------------------------------------------------- one push
 
     async def _send(self, origin: str, lane: _Lane, push: _Push) -> None:
@@ -246,6 +259,8 @@ class PushSender:
         lane.trust = _Trust.BAD if answer.status >= 500 else _Trust.GOOD
         if 200 <= answer.status < 300:
             self.sent += 1
+            if push.at_ms is not None:
+                self._seconds.add(max(0, self._clock.now_ms() - push.at_ms) / 1000)
             await self._done(push)
         elif answer.status in _GONE or answer.status in _NOT_OURS:
             self.gone += 1

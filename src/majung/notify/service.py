@@ -18,6 +18,7 @@ from majung.notify.model import CarriedOrder, Draft, Kind, Near, Notice, SeenEve
 from majung.notify.near import NearIndex
 from majung.notify.rules import carried, drafts_of, near_draft
 from majung.notify.words import text_of
+from majung.observe.families import Counted, Figure, Level
 from majung.orders.model import Command
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
 from majung.ports import Database, LiveStore, Log, PortError, Row, Transaction
@@ -28,9 +29,11 @@ log = structlog.get_logger("majung.notify")
 
 GROUP = "notify"
 MAX_PAGE = 200
+MAX_UNREAD = 1_000
 MAX_WAITING = 10_000
 _BATCH = 500
 _LINGER_S = 0.005
+_CHUNK = 1_000
 _RETRY_S = 0.5
 _KEEP_ORDERS_MS = 86_400_000
 _NEWEST = 2**63 - 1
@@ -254,6 +257,14 @@ class Notifier:
             "params": notice.params,
         }
 
+    def figures(self) -> list[Figure]:
+        """For metrics."""
+        made = {"made": self.made, "dropped": self.dropped}
+        return [
+            Counted("majung_notices", "Notices: made, or dropped when too many waited.", "outcome", made),
+            Level("majung_near_orders", "Orders whose rider is looked for near a door.", len(self._near)),
+        ]
+
     # --------------------------------------------------------------------------------------- reads
 
     async def after(self, recipient: str, id_: int, limit: int) -> list[Notice]:
@@ -267,12 +278,13 @@ class Notifier:
         return [_notice(row) for row in await self._database.read(sql.SELECT_BEFORE, asked)]
 
     async def unread(self, recipient: str) -> int:
-        """How many are not marked as read. Raises PortError."""
-        return int((await self._database.read(sql.COUNT_UNREAD, {"recipient": recipient}))[0][0])
+        """How many are not marked as read, at most MAX_UNREAD. Raises PortError."""
+        asked = {"recipient": recipient, "most": MAX_UNREAD}
+        return int((await self._database.read(sql.COUNT_UNREAD, asked))[0][0])
 
     async def mark_read(self, recipient: str, up_to: int) -> int:
         """Everything up to this number has been seen; how many are still unread. Raises PortError."""
-        asked = {"recipient": recipient, "up_to": up_to, "now_ms": self._clock.now_ms()}
+        asked = {"recipient": recipient, "up_to": up_to}
         await self._database.write(lambda tx: tx.execute(sql.MARK_READ, asked))
         return await self.unread(recipient)
 
@@ -281,7 +293,8 @@ class Notifier:
         before_ms = now_ms - _ms(self._settings.keep_for.total_seconds())
 
         def work(tx: Transaction) -> None:
-            tx.execute(sql.DELETE_OLD, {"before_ms": before_ms})
+            while len(tx.execute(sql.DELETE_OLD, {"before_ms": before_ms, "chunk": _CHUNK})) == _CHUNK:
+                pass
             tx.execute(sql.DELETE_EXCESS, {"keep": self._settings.max_notices})
             tx.execute(sql.DELETE_ORDERS, {"before_ms": now_ms - _KEEP_ORDERS_MS})
 
@@ -297,8 +310,8 @@ def _order(row: Row) -> CarriedOrder:
 
 
 def _notice(row: Row) -> Notice:
-    id_, recipient, kind, order_id, at_ms, read_at_ms, params = row
-    return Notice(id_, recipient, Kind(kind), order_id, at_ms, read_at_ms is not None, _decode_params(params))
+    id_, recipient, kind, order_id, at_ms, params, read = row
+    return Notice(id_, recipient, Kind(kind), order_id, at_ms, bool(read), _decode_params(params))
 
 
 def _made(number: int, draft: Draft) -> Notice:

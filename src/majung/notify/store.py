@@ -10,18 +10,30 @@ INSERT INTO notice (id, recipient, order_id, kind, cause, params, at_ms)
 VALUES (:id, :recipient, :order_id, :kind, :cause, :params, :at_ms)
 ON CONFLICT (recipient, order_id, kind, cause) DO NOTHING RETURNING id
 """
-_NOTICE = "id, recipient, kind, order_id, at_ms, read_at_ms, params"
+_NOTICE = """id, recipient, kind, order_id, at_ms, params,
+ id <= COALESCE((SELECT up_to FROM notice_read r WHERE r.recipient = notice.recipient), 0)"""
 SELECT_AFTER = f"""
 SELECT {_NOTICE} FROM notice WHERE recipient = :recipient AND id > :id ORDER BY id LIMIT :limit
 """  # noqa: S608
 SELECT_BEFORE = f"""
 SELECT {_NOTICE} FROM notice WHERE recipient = :recipient AND id < :id ORDER BY id DESC LIMIT :limit
 """  # noqa: S608
-COUNT_UNREAD = "SELECT COUNT(*) FROM notice WHERE recipient = :recipient AND read_at_ms IS NULL"
-MARK_READ = """
-UPDATE notice SET read_at_ms = :now_ms WHERE recipient = :recipient AND read_at_ms IS NULL AND id <= :up_to
+# No further than :most: nobody reads on after "99+".
+COUNT_UNREAD = """
+SELECT COUNT(*) FROM (SELECT 1 FROM notice WHERE recipient = :recipient
+ AND id > COALESCE((SELECT up_to FROM notice_read WHERE recipient = :recipient), 0) LIMIT :most) AS unread
 """
-DELETE_OLD = "DELETE FROM notice WHERE at_ms < :before_ms"
+# Never past what there is, else what comes later would have been read already.
+MARK_READ = """
+INSERT INTO notice_read (recipient, up_to)
+SELECT :recipient, MAX(id) FROM notice WHERE recipient = :recipient AND id <= :up_to HAVING MAX(id) IS NOT NULL
+ON CONFLICT (recipient) DO UPDATE SET up_to = excluded.up_to WHERE excluded.up_to > notice_read.up_to
+"""
+# Ids and times go up together, nearly; the oldest are looked at :chunk at a time, and there is no index on time.
+DELETE_OLD = """
+DELETE FROM notice WHERE at_ms < :before_ms AND id IN (SELECT id FROM notice ORDER BY id LIMIT :chunk)
+RETURNING id
+"""
 DELETE_EXCESS = "DELETE FROM notice WHERE id <= (SELECT value FROM notice_counter WHERE id = 1) - :keep"
 
 # ---------------------------------------------------------------------- orders that somebody carries

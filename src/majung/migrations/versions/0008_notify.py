@@ -1,8 +1,9 @@
 """Notices, who has part in an order that is carried, push subscriptions, and what waits to be pushed.
 
 `notice` is unique by recipient, order, kind and cause: the promise that nobody is told a thing twice.
-`notice_counter` holds one row, from which notices take their numbers in the order of the commits.
-`push_queue` holds what has not been handed to a push service yet, one row a notice and subscription.
+`notice_read` says up to which one somebody has read them. `notice_counter` holds one row, from which notices
+take their numbers in the order of the commits. `push_queue` holds what has not been handed to a push service
+yet, one row a notice and subscription.
 """
 
 from alembic import op
@@ -22,13 +23,11 @@ _UP = (
         cause TEXT NOT NULL,
         params TEXT NOT NULL,
         at_ms BIGINT NOT NULL,
-        read_at_ms BIGINT,
         UNIQUE (recipient, order_id, kind, cause)
     )
     """,
     "CREATE INDEX notice_recipient ON notice (recipient, id)",
-    "CREATE INDEX notice_at ON notice (at_ms)",
-    "CREATE INDEX notice_unread ON notice (recipient) WHERE read_at_ms IS NULL",
+    "CREATE TABLE notice_read (recipient TEXT PRIMARY KEY, up_to BIGINT NOT NULL)",
     "CREATE TABLE notice_counter (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)",
     "INSERT INTO notice_counter (id, value) VALUES (1, 0)",
     """
@@ -104,6 +103,14 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    tables = ("push_queue", "push_subscription", "push_key", "notify_order", "notice_counter", "notice")
+    tables = (
+        "push_queue",
+        "push_subscription",
+        "push_key",
+        "notify_order",
+        "notice_counter",
+        "notice_read",
+        "notice",
+    )
     for table in tables:
         op.execute(f"DROP TABLE {table}")

@@ -39,7 +39,7 @@ class ShownNotice(msgspec.Struct, frozen=True):
 
 
 class NoticesPage(msgspec.Struct, frozen=True):
-    """`unread` counts all of them, not this page."""
+    """`unread` counts all of them, not this page, and no further than 1,000."""
 
     notices: list[ShownNotice]
     unread: int

@@ -98,7 +98,12 @@ async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
     if host not in _LOOPBACK or "x-forwarded-for" in request.headers:
         principal = await authenticate(request, services)
         services.policy.allow(principal, Action.READ_METRICS)
-    return render(await snapshot(services), await services.webhooks.figures())
+    figures = [
+        *await services.webhooks.figures(),
+        *services.notify.figures(),
+        *await services.push_sender.figures(),
+    ]
+    return render(await snapshot(services), figures)
 
 
 HANDLERS = [get_stats, healthz, readyz, metrics]
