@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -186,3 +187,29 @@ async def test_a_thousand_slow_connections_are_closed(impatient: Server, door: s
     neighbours.check()
     await asyncio.to_thread(wait_for, "sockets back", lambda: sockets_of(impatient) <= sockets)
     assert memory_of(impatient) - memory < 64 << 20
+
+
+UPGRADE = (
+    "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("line", "more", "status"),
+    [
+        (f"/v1/orders/live?access_token={'x' * 20_000}", "", b"414"),
+        ("/v1/live", "".join(f"x-{number}: 1\r\n" for number in range(300)), b"431"),
+        ("/v1/live", f"x-long: {'x' * 9_000}\r\n", b"431"),
+    ],
+)
+def test_a_handshake_that_cannot_be_read_is_answered_and_the_server_stops_cleanly(
+    tmp_path: Path, line: str, more: str, status: bytes
+) -> None:
+    with start_server(tmp_path / "data") as server:  # its exit code is looked at
+        with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sock:
+            sock.sendall(f"GET {line} HTTP/1.1\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n{more}\r\n".encode())
+            answer = b""
+            while piece := sock.recv(4096):
+                answer += piece
+        assert answer.split(b" ", 2)[1] == status

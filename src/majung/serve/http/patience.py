@@ -31,6 +31,7 @@ _PING_FACTOR = 2
 SPARE_CONNECTIONS = 256
 """Who comes when there are too many is told so (503), as long as there are no more of those than this."""
 
+_BAD = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -206,6 +207,17 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
 
     patience: Patience
     _stall: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """A handshake that cannot be read (a line too long, too many) is answered, and that is the end of it.
+
+        uvicorn waits for a handshake that never comes, and fails on it when the server stops.
+        """
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD)
+            self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
         """The size of a message is bounded; so is the number of its pieces, which may be empty."""
