@@ -9,6 +9,7 @@ import pytest
 
 from majung.eta.model import PROMISED, Eta, SlimEvent, Stage
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
+from majung.ports import PortError
 from majung.positions.geodesy import destination
 from majung.routing.model import Place
 from tests.eta_kit import DOOR, STORE, City, Story, open_city
@@ -232,3 +233,42 @@ async def test_what_is_kept_is_forgotten_in_time(city: City) -> None:
     await city.eta.drop_old(city.clock.now_ms())
     for table in ("eta_order", "eta_record", "eta_learned"):
         assert await city.database.read(f"SELECT COUNT(*) FROM {table}") == [(0,)], table
+
+
+async def test_a_database_that_refuses_loses_nothing(city: City) -> None:
+    story = Story(city.clock)
+    await city.happens(story.placed(), story.accepted(), story.assigned(), story.ready(), story.picked_up())
+    await city.happens(story.delivered())
+    await city.database.write(lambda tx: tx.execute("ALTER TABLE eta_record RENAME TO elsewhere"))
+    with pytest.raises(PortError):
+        await city.eta.save()
+    await city.database.write(lambda tx: tx.execute("ALTER TABLE elsewhere RENAME TO eta_record"))
+    await city.eta.save()
+    assert {one.stage for one in (await city.eta.calibration(1)).stages} >= {PROMISED, "carrying"}
+    await city.restart()
+    assert city.eta.learned.errors[Stage.CARRYING].seen == 1
+    await city.happens(Story(city.clock).placed())
+    assert city.eta.open_orders == 0
+
+
+async def test_rows_that_cannot_be_read_do_not_keep_the_server_down(city: City) -> None:
+    story = Story(city.clock)
+    await city.happens(story.placed(), story.accepted())
+    await city.eta.save()
+    for table in ("eta_order", "eta_learned"):
+        await city.database.write(lambda tx, table=table: tx.execute(f"UPDATE {table} SET document = '{{'"))  # type: ignore[misc]
+    await city.restart()
+    assert city.eta.open_orders == 0
+    await city.happens(story.minutes(20))
+    assert (await city.now()).version == 3
+
+
+async def test_an_event_that_the_clock_overtook_is_not_older_than_what_was_shown(city: City) -> None:
+    story = Story(city.clock)
+    await city.happens(story.placed())
+    accepted = story.accepted(20)
+    city.goes(31)
+    shown = await city.now()
+    await city.happens(accepted)
+    now = await city.now()
+    assert now.stage is Stage.COOKING and now.computed_at_ms >= shown.computed_at_ms

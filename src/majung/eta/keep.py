@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import structlog
 
 from majung.eta import store as sql
 from majung.eta.book import MAX_ENDED, Book
@@ -10,6 +11,8 @@ from majung.eta.errors import AIMED_INSIDE
 from majung.eta.learned import Learned
 from majung.eta.model import PROMISED, Calibration, Stage, StageCalibration, Tracked
 from majung.ports import Database, Transaction
+
+log = structlog.get_logger("majung.eta")
 
 MAX_RECORDS = 200_000
 _STAGES = (PROMISED, *Stage)
@@ -24,7 +27,10 @@ async def load(database: Database, book: Book, learned: Learned) -> dict[int, in
     rows = await database.read(sql.SELECT_LEARNED)
     learned.load((str(name), str(body).encode()) for name, body in rows)
     for row in await database.read(sql.SELECT_OPEN):
-        book.put(_decode(row[0]))
+        try:
+            book.put(_decode(row[0]))
+        except msgspec.DecodeError as problem:  # its next event says all that matters again
+            log.warning("order_unreadable", problem=str(problem))
     ended = await database.read(sql.SELECT_ENDED, {"limit": MAX_ENDED})
     book.put_ended((str(order_id), int(at_ms)) for order_id, at_ms in reversed(ended))
     book.unsaved.clear()

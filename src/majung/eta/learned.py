@@ -8,10 +8,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 import msgspec
+import structlog
 
 from majung.eta.errors import Errors
 from majung.eta.model import Stage
 from majung.routing.ways import Sums, Ways
+
+log = structlog.get_logger("majung.eta")
 
 MAX_KITCHENS = 50_000
 _RATIOS = (0.2, 5.0)
@@ -147,19 +150,23 @@ class Learned:
         return self._everywhere if key == EVERYWHERE else self._kitchens[key]
 
     def load(self, stored: Iterable[tuple[str, bytes]]) -> None:
-        """What `take_changed` gave, longest unchanged first. Raises msgspec.DecodeError."""
-        ways: list[tuple[str, Sums]] = []
+        """What `take_changed` gave, longest unchanged first. A part that cannot be read is learned anew."""
         for name, body in stored:
             kind, _, key = name.partition(" ")
-            if kind == "delay" and key in self.delays:
-                self.delays[key] = msgspec.json.decode(body, type=Mean)
-            elif kind == "errors" and key in set(Stage):
-                kept = msgspec.json.decode(body, type=StoredErrors)
-                self.errors[Stage(key)] = Errors(kept.counts, kept.seen)
-            elif kind == "way":
-                ways.append((key, msgspec.json.decode(body, type=Sums)))
-            elif kind == "kitchen" and key == EVERYWHERE:
-                self._everywhere = msgspec.json.decode(body, type=Kitchen)
-            elif kind == "kitchen":
-                self._kitchens[key] = msgspec.json.decode(body, type=Kitchen)
-        self.ways.put(ways)
+            try:
+                self._put(kind, key, body)
+            except (msgspec.DecodeError, ValueError, TypeError) as problem:
+                log.warning("part_unreadable", name=name, problem=str(problem))
+
+    def _put(self, kind: str, key: str, body: bytes) -> None:
+        if kind == "delay" and key in self.delays:
+            self.delays[key] = msgspec.json.decode(body, type=Mean)
+        elif kind == "errors":
+            kept = msgspec.json.decode(body, type=StoredErrors)
+            self.errors[Stage(key)] = Errors(kept.counts, kept.seen)
+        elif kind == "way":
+            self.ways.put([(key, msgspec.json.decode(body, type=Sums))])
+        elif kind == "kitchen" and key == EVERYWHERE:
+            self._everywhere = msgspec.json.decode(body, type=Kitchen)
+        elif kind == "kitchen":
+            self._kitchens[key] = msgspec.json.decode(body, type=Kitchen)

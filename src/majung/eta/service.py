@@ -149,6 +149,8 @@ class EtaService:
         for order_id, at_ms in touched.items():
             tracked = self._book.open.get(order_id)
             if tracked is not None:
+                if tracked.eta is not None:  # the clock may have come before the log: what is newer says so
+                    at_ms = max(at_ms, tracked.eta.computed_at_ms)
                 position = places.get(tracked.order.rider_id)
                 if position is not None and tracked.place is None:
                     self._seen(tracked, position, at_ms)
