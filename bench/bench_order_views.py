@@ -1,21 +1,22 @@
 """Views of orders: how fast events are filed, and how fast one order is read by its primary key.
 
-Run alone: `python -m bench.bench_order_views [ORDERS]`. Durable commits, one process, in-process callers.
+Durable commits, one process, in-process callers.
 """
 
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from majung.backends.embedded.database import EmbeddedDatabase
 from majung.orders import view_store
 from majung.orders.model import Actor, Address, Line, Order, OrderEvent, OrderState
 from majung.orders.view_policy import Part, Scope
 
+ORDERS = 20_000
 BATCH = 500
 READS = 10_000
 CALLERS = 16
@@ -41,7 +42,11 @@ def _event(number: int) -> OrderEvent:
     return OrderEvent(f"e{number}", order.order_id, 1, "", Actor.CUSTOMER, order.customer, number, order)
 
 
-async def _measure(name: str, count: int, work: Callable[[], Awaitable[object]]) -> None:
+def _figures(count: int, wall_s: float, cpu_s: float) -> dict[str, float]:
+    return {"a second": round(count / wall_s), "CPU µs each": round(cpu_s / count * 1e6, 1)}
+
+
+async def _measure(count: int, work: Callable[[], Awaitable[object]]) -> dict[str, float]:
     """`CALLERS` tasks that share `count` calls."""
 
     async def caller() -> None:
@@ -51,11 +56,11 @@ async def _measure(name: str, count: int, work: Callable[[], Awaitable[object]])
     began, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    print(f"{name:<24} {count / wall:>9,.0f} /s   {cpu / count * 1e6:>6.1f} µs CPU each")
+    return _figures(count, wall, cpu)
 
 
-async def run(orders: int) -> None:
-    """File `orders` orders, then read them."""
+async def _run(orders: int) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         database = await EmbeddedDatabase(Path(folder) / "views.db", folder=None).open()
         await database.write(view_store.prepare)
@@ -64,7 +69,7 @@ async def run(orders: int) -> None:
             events = [_event(number) for number in range(start, start + BATCH)]
             await database.write(lambda tx, events=events: view_store.file(tx, events, {0: 0}))  # type: ignore[misc]
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-        print(f"{'events filed':<24} {orders / wall:>9,.0f} /s   {cpu / orders * 1e6:>6.1f} µs CPU each")
+        result["events filed"] = _figures(orders, wall, cpu)
 
         def one() -> Awaitable[object]:
             return view_store.read_one(database, f"ord-{random.randrange(orders):09d}")
@@ -76,11 +81,13 @@ async def run(orders: int) -> None:
         def job() -> Awaitable[object]:
             return view_store.read_open(database, Scope(Part.RIDER, f"r{random.randrange(orders)}"), 1)
 
-        await _measure("order by its id", READS, one)
-        await _measure("job of a rider", READS, job)
-        await _measure("board of 40 orders", READS // 10, board)
+        result["order by its id"] = await _measure(READS, one)
+        result["job of a rider"] = await _measure(READS, job)
+        result["board of 40 orders"] = await _measure(READS // 10, board)
         await database.close()
+    return result
 
 
-if __name__ == "__main__":
-    asyncio.run(run(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000))
+def run() -> dict[str, Any]:
+    """File orders, then read them."""
+    return asyncio.run(_run(ORDERS))

@@ -85,7 +85,8 @@ async def _all(work: Callable[[int], Awaitable[object]], count: int) -> None:
         await asyncio.gather(*(work(number) for number in range(start, min(count, start + _AT_ONCE))))
 
 
-async def _people(services: Services, stores: int, riders: int, customers: int) -> City:
+async def make(services: Services, stores: int, riders: int, customers: int) -> City:
+    """So many of each, through the services of a server that is open."""
     rng = random.Random(40)
     passwords = _NoPasswords()
     database, clock = services.database, services.clock
@@ -130,7 +131,7 @@ async def _generation(services: Services, name: str) -> int:
 
 async def _build(data: Path, sizes: Sequence[int]) -> City:
     async with open_services(Settings(data=data)) as services:
-        return await _people(services, *sizes)
+        return await make(services, *sizes)
 
 
 def build(data: Path, stores: int, riders: int, customers: int) -> City:
