@@ -12,10 +12,12 @@ import httpx
 import pytest
 
 from tests.paths.grpc_client import position, stream_positions
-from tests.paths.test_orders import HOME, SHOP, Four, problem
+from tests.paths.test_orders import HOME as HOME_OF_FOUR
+from tests.paths.test_orders import SHOP, Four, problem
 from tests.server import start_server
 
 WITHIN_S = 20
+HOME: dict[str, Any] = dict(HOME_OF_FOUR)
 SECRETS = (HOME["text"], HOME["detail"], "mina", "칼국수", "21000", "noodles")
 
 

@@ -15,6 +15,8 @@ from majung.services import Services
 Text = Annotated[str, Parameter(min_length=1, max_length=MAX_CHARS, description="As far as it was typed.")]
 Latitude = Annotated[float, Parameter(ge=-90, le=90)]
 Longitude = Annotated[float, Parameter(ge=-180, le=180)]
+NearLatitude = Annotated[float | None, Parameter(ge=-90, le=90)]
+NearLongitude = Annotated[float | None, Parameter(ge=-180, le=180)]
 Limit = Annotated[int, Parameter(ge=1, le=20)]
 
 
@@ -23,8 +25,8 @@ async def find_addresses(
     q: Text,
     services: Services,
     principal: Principal,
-    lat: Latitude | None = None,
-    lon: Longitude | None = None,
+    lat: NearLatitude = None,
+    lon: NearLongitude = None,
     limit: Limit = 8,
 ) -> Candidates:
     """What may be meant, the likeliest first; what is near `lat`, `lon` (default: where the map opens) goes before.
