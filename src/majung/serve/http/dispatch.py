@@ -8,24 +8,19 @@ import time
 from typing import Annotated, Any
 
 import msgspec
-import structlog
-from litestar import WebSocket, get, post, websocket
-from litestar.exceptions import WebSocketDisconnect
+from litestar import get, post, websocket
 from litestar.params import Parameter
 
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.auth.policy import Action
 from majung.dispatch.model import Offer, OfferStatus, Overview, RiderStanding
 from majung.serve.http.auth import Connection, authenticate, verify
-from majung.serve.http.problems import describe
+from majung.serve.http.streams import AnySocket, converse, deny, say
 from majung.services import Services
-
-log = structlog.get_logger("majung.dispatch")
 
 CHECK_EVERY_S = 5.0
 """A credential that was revoked is cut off within this."""
 
-AnySocket = WebSocket[Any, Any, Any]
 Id = Annotated[str, Parameter(min_length=1, max_length=64)]
 Limit = Annotated[int, Parameter(ge=1, le=1_000)]
 
@@ -97,37 +92,12 @@ async def rider_live(socket: AnySocket, services: Services) -> None:
         rider_id = _rider(services, await authenticate(socket, services))
         bell, leave = services.dispatch.listen(rider_id)
     except Exception as problem:
-        await _deny(socket, problem)
+        await deny(socket, problem)
         return
     try:
-        await socket.accept()
-        await _converse(socket, services, rider_id, bell)
-    except WebSocketDisconnect:
-        pass
+        await converse(socket, _write(socket, services, rider_id, bell))
     finally:
         leave()
-
-
-async def _converse(socket: AnySocket, services: Services, rider_id: str, bell: asyncio.Event) -> None:
-    """A task that writes, a task that waits for the other end to go; the end of one is the end of both."""
-    tasks = [
-        asyncio.create_task(_write(socket, services, rider_id, bell)),
-        asyncio.create_task(_until_gone(socket)),
-    ]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for problem in ended:
-        if isinstance(problem, Exception) and not isinstance(problem, WebSocketDisconnect):
-            log.error("rider_live_failed", exc_info=problem)
-
-
-async def _until_gone(socket: AnySocket) -> None:
-    while (await socket.receive())["type"] == "websocket.receive":
-        pass
 
 
 async def _write(socket: AnySocket, services: Services, rider_id: str, bell: asyncio.Event) -> None:
@@ -137,7 +107,7 @@ async def _write(socket: AnySocket, services: Services, rider_id: str, bell: asy
         bell.clear()
         now = services.dispatch.standing(rider_id)
         for message in changes(last, now):
-            await _send(socket, message)
+            await say(socket, msgspec.json.encode(message))
         last = now
         try:
             async with asyncio.timeout(_pause_s(now, services)):
@@ -186,21 +156,6 @@ def changes(last: RiderStanding | None, now: RiderStanding) -> list[dict[str, An
     if after is not None and (before is None or after.offer_id != before.offer_id):
         found.append({"type": "offer", "offer": msgspec.to_builtins(after)})
     return found
-
-
-async def _send(socket: AnySocket, message: dict[str, Any]) -> None:
-    body = msgspec.json.encode(message).decode()
-    await socket.send({"type": "websocket.send", "text": body, "bytes": None})
-
-
-async def _deny(socket: AnySocket, problem: Exception) -> None:
-    """Refuse the handshake with a real status and problem details (ASGI extension websocket.http.response)."""
-    details = describe(problem)
-    headers = [(b"content-type", b"application/problem+json")]
-    start = {"type": "websocket.http.response.start", "status": details.status, "headers": headers}
-    await socket.send(start)  # type: ignore[arg-type]
-    body = {"type": "websocket.http.response.body", "body": msgspec.json.encode(details)}
-    await socket.send(body)  # type: ignore[arg-type]
 
 
 HANDLERS = [set_duty, my_offer, accept_offer, decline_offer, unassigned, rider_live]

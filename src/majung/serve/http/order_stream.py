@@ -5,33 +5,28 @@ or one store. The grammar of the messages is in `docs/order-views.md`. The clien
 WebSocket: what it wishes stands in the address.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import structlog
-from litestar import Request, WebSocket, get, websocket
-from litestar.exceptions import WebSocketDisconnect
-from litestar.params import HeaderParameter, Parameter
+from litestar import Request, get, websocket
+from litestar.params import Parameter
 from litestar.response import Stream
 
 from majung.auth.model import Principal
-from majung.live.viewer import ViewerClosed
 from majung.orders.live_viewer import OrderViewer, See
 from majung.orders.view_policy import Scope, narrowed, scope_of
-from majung.ports import PortError
 from majung.serve.http.auth import Connection, authenticate, verify
-from majung.serve.http.live import KEEP_ALIVE_S, deny, error_body, parse_event_id, sse_frame
+from majung.serve.http.streams import (
+    AnySocket,
+    LastEventId,
+    converse,
+    deny,
+    event_stream,
+    parse_event_id,
+    write_frames,
+)
 from majung.services import Services
 
-log = structlog.get_logger("majung.orders")
-
-AnySocket = WebSocket[Any, Any, Any]
 OptionalId = Annotated[str | None, Parameter(min_length=1, max_length=128)]
-LastEventId = Annotated[
-    str | None,
-    HeaderParameter(name="Last-Event-ID", max_length=200, description="`epoch:offset`, to resume."),
-]
 
 
 def _open(
@@ -71,45 +66,9 @@ async def orders_socket(
         await deny(socket, problem)
         return
     try:
-        await socket.accept()
-        await _converse(socket, viewer)
-    except WebSocketDisconnect:
-        pass
+        await converse(socket, write_frames(socket, viewer), viewer=viewer)
     finally:
         services.order_live.leave(viewer)
-
-
-async def _converse(socket: AnySocket, viewer: OrderViewer) -> None:
-    """A task that notices the end, a task that writes; the end of one is the end of both."""
-    tasks = [asyncio.create_task(_read(socket)), asyncio.create_task(_write(socket, viewer))]
-    viewer.abort = tasks[1].cancel
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for problem in ended:
-        if isinstance(problem, Exception) and not isinstance(problem, WebSocketDisconnect):
-            log.error("orders_socket_failed", exc_info=problem)
-
-
-async def _read(socket: AnySocket) -> None:
-    while (await socket.receive())["type"] == "websocket.receive":
-        pass
-
-
-async def _write(socket: AnySocket, viewer: OrderViewer) -> None:
-    send = socket.send
-    try:
-        while True:
-            for frame in await viewer.take():
-                await send({"type": "websocket.send", "text": frame.body.decode(), "bytes": None})
-    except ViewerClosed as closed:
-        await socket.close(closed.code, str(closed))
-    except PortError as problem:
-        await send({"type": "websocket.send", "text": error_body(problem).decode(), "bytes": None})
-        await socket.close(1013, "try again later")
 
 
 @get(
@@ -133,25 +92,7 @@ async def order_events(
     """
     since = parse_event_id(last_event_id)
     viewer = _open(request, services, principal, (order_id, store_id), since)
-    viewer.keep_alive_s = KEEP_ALIVE_S
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(_sse(services, viewer), media_type="text/event-stream", headers=headers)
-
-
-async def _sse(services: Services, viewer: OrderViewer) -> AsyncIterator[bytes]:
-    task = asyncio.current_task()
-    assert task is not None
-    viewer.abort = task.cancel
-    try:
-        while True:
-            for frame in await viewer.take():
-                yield sse_frame(frame.body, services.order_live.epoch.encode(), frame.offset)
-    except ViewerClosed as closed:
-        yield sse_frame(error_body(PortError(str(closed))), b"", 0)
-    except PortError as problem:
-        yield sse_frame(error_body(problem), b"", 0)
-    finally:
-        services.order_live.leave(viewer)
+    return event_stream(viewer, services.order_live.epoch.encode, lambda: services.order_live.leave(viewer))
 
 
 HANDLERS = [orders_socket, order_events]

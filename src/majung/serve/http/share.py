@@ -22,7 +22,7 @@ from majung.orders.order_live import seen_while_carrying
 from majung.orders.view_policy import Scope, carrier, scope_of
 from majung.ports import PortError
 from majung.serve.http.auth import remote_of
-from majung.serve.http.live import KEEP_ALIVE_S, error_body, sse_frame
+from majung.serve.http.streams import KEEP_ALIVE_S, error_body, sse_frame
 from majung.services import Services
 from majung.settings import parse_duration
 from majung.share.model import (
