@@ -272,3 +272,15 @@ async def test_an_event_that_the_clock_overtook_is_not_older_than_what_was_shown
     await city.happens(accepted)
     now = await city.now()
     assert now.stage is Stage.COOKING and now.computed_at_ms >= shown.computed_at_ms
+
+
+async def test_many_orders_are_looked_at_in_portions_and_none_is_left_out(city: City) -> None:
+    stories = [Story(city.clock, f"ord-{number}") for number in range(600)]
+    await city.happens(*(story.placed() for story in stories))
+    city.clock.advance(300)
+    portions = 1
+    while city.eta.step():
+        portions += 1
+    assert portions == 3
+    for story in stories:
+        assert (await city.now(story.order.order_id)).computed_at_ms == city.clock.now_ms()

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 
 import msgspec
 import structlog
@@ -39,6 +40,7 @@ AGAIN_MS = 30_000
 _BATCH = 500
 _LINGER_S = 0.02
 _TICK_S = 1.0
+_AT_ONCE = 250
 _SHIFT_MS = 5_000
 _FRESH_MS = 120_000
 _KEEP_ENDED_MS = 3_600_000
@@ -207,20 +209,25 @@ class EtaService:
         """Look at riders that moved and at the clock, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
-            self.step()
+            while self.step():
+                await asyncio.sleep(0)
             await self._save_when_due()
 
-    def step(self) -> None:
-        """Compute again what is due now."""
+    def step(self) -> bool:
+        """Compute again what is due now, some of it; whether there is more."""
         now_ms, book = self._clock.now_ms(), self._book
         every_ms = _ms(self._settings.every)
+        left = _AT_ONCE
         for order_id in list(book.moved):
             tracked = book.open[order_id]
-            if tracked.eta is None or now_ms - tracked.eta.computed_at_ms >= every_ms:
+            if left and (tracked.eta is None or now_ms - tracked.eta.computed_at_ms >= every_ms):
+                left -= 1
                 del book.moved[order_id]
                 self._look_again(tracked, now_ms)
-        for tracked in book.take_due(now_ms):
+        for tracked in islice(book.take_due(now_ms), left):
+            left -= 1
             self._look_again(tracked, now_ms)
+        return left == 0
 
     def _look_again(self, tracked: Tracked, now_ms: int) -> None:
         before = tracked.eta
