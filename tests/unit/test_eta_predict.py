@@ -117,6 +117,8 @@ def test_a_kitchen_stays_within_its_bounds(told: list[tuple[float, float]]) -> N
 
 def test_a_kitchen_is_believed_when_it_has_cooked_a_few_and_lately() -> None:
     learned = Learned(Ways())
+    for number in range(400):
+        learned.cooked(f"other-{number % 40}", 600, 600)
     learned.cooked("slow", 600, 1_200)
     assert 1.0 < learned.cooking("slow").ratio < 1.4
     for _ in range(60):

@@ -19,6 +19,7 @@ log = structlog.get_logger("majung.eta")
 MAX_KITCHENS = 50_000
 _RATIOS = (0.2, 5.0)
 _LATELY = 20.0
+_EVERYWHERE_LATELY = 300.0
 _PRIOR_ORDERS = 5.0
 
 
@@ -41,9 +42,9 @@ class Kitchen(msgspec.Struct):
     said_s: float = 900.0
     seen: float = 0.0
 
-    def add(self, said_s: float, ratio: float) -> None:
-        """One more order is ready."""
-        self.seen = min(self.seen + 1, _LATELY)
+    def add(self, said_s: float, ratio: float, memory: float) -> None:
+        """One more order is ready; about so many are remembered."""
+        self.seen = min(self.seen + 1, memory)
         self.ratio += (ratio - self.ratio) / self.seen
         self.said_s += (said_s - self.said_s) / self.seen
 
@@ -110,11 +111,9 @@ class Learned:
             return
         ratio = min(max(needed_s / said_s, _RATIOS[0]), _RATIOS[1])
         own = self._kitchens.setdefault(store_id, Kitchen())
-        own.add(said_s, ratio)
+        own.add(said_s, ratio, _LATELY)
         self._kitchens.move_to_end(store_id)
-        everywhere = self._everywhere
-        everywhere.ratio += (ratio - everywhere.ratio) / 200
-        everywhere.said_s += (said_s - everywhere.said_s) / 200
+        self._everywhere.add(said_s, ratio, _EVERYWHERE_LATELY)
         self.changed |= {f"kitchen {store_id}", f"kitchen {EVERYWHERE}"}
         while len(self._kitchens) > MAX_KITCHENS:
             gone, _ = self._kitchens.popitem(last=False)
