@@ -81,14 +81,15 @@ def test_who_may_ask_and_what(whole: Server) -> None:
     assert httpx.get(url, params={"q": "역삼동"}).status_code == 401
     device = {"Authorization": f"Bearer {whole.add_device('rider-1')['token']}"}
     assert httpx.get(url, params={"q": "역삼동"}, headers=device).status_code == 403
-    for wrong in (
+    refused: list[dict[str, Any]] = [
         {},
         {"q": ""},
         {"q": "x" * 101},
         {"q": "x", "lat": 91},
         {"q": "x", "lon": "nan"},
         {"q": "x", "limit": 0},
-    ):
+    ]
+    for wrong in refused:
         assert httpx.get(url, params=wrong, headers=whole.admin).status_code == 400, wrong
 
 

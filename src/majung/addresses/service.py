@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,6 @@ log = structlog.get_logger("majung.addresses")
 
 INDEX = "addresses.db"
 _MAX_WAITING = 50
-_NICE = 10  # the index is made beside a server that has better things to do
 
 
 class AddressService:
@@ -137,9 +135,12 @@ class AddressService:
     async def _made(self) -> None:
         """Make it; when that fails, this server goes on without."""
         command = (sys.executable, "-m", "majung.addresses.streets", str(self._file))
-        process = await asyncio.create_subprocess_exec(
-            *command, stderr=asyncio.subprocess.PIPE, preexec_fn=lambda: os.nice(_NICE)
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        except OSError as problem:
+            self._failed = True
+            log.warning("address_index", ok=False, problem=str(problem))
+            return
         try:
             _, said = await process.communicate()
             self._failed = process.returncode != 0

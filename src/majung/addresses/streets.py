@@ -22,6 +22,7 @@ from majung.stores.names import folded, initials
 SHAPE = "1"
 _LAST = "\U0010ffff"
 _MOST_NUMBERS = 5
+_NICE = 10  # the index is made beside a server that has better things to do
 
 _TABLES = (
     """CREATE TABLE street (name TEXT NOT NULL, initials TEXT NOT NULL, road TEXT NOT NULL, province TEXT NOT NULL,
@@ -211,6 +212,7 @@ def _row(
 
 def main() -> None:
     """`python -m majung.addresses.streets FILE`."""
+    os.nice(_NICE)
     list_file, table = source(), read_table()
     if list_file is None or table is None:
         raise SystemExit("install majung[kr] first")

@@ -34,18 +34,8 @@ export const en = {
   },
   address: {
     title: "Deliver to",
-    choose: "Where shall we bring it?",
-    gps: "Use my position",
-    locating: "Finding you…",
-    denied: "The browser gives no position. Set the pin by hand.",
     pin: "Move the map until the pin stands on the door",
     text: "Address",
-    textPlaceholder: "e.g. 396 Gangnam-daero",
-    detail: "Building, floor, door",
-    detailPlaceholder: "e.g. 3F, door code 1234",
-    use: "Deliver here",
-    byPin: "Known to the pin you set",
-    byGps: (metres: string) => `Known to ±${metres}`,
     change: "Change",
   },
   order: {

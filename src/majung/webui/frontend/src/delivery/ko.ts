@@ -34,18 +34,8 @@ export const ko: Words = {
   },
   address: {
     title: "배달 주소",
-    choose: "어디로 가져다 드릴까요?",
-    gps: "현재 위치 사용",
-    locating: "위치를 찾는 중…",
-    denied: "브라우저에서 위치를 알 수 없습니다. 핀을 직접 맞춰 주세요.",
     pin: "지도를 움직여 핀을 문 앞에 맞춰 주세요",
     text: "주소",
-    textPlaceholder: "예: 강남대로 396",
-    detail: "동, 층, 호",
-    detailPlaceholder: "예: 3층, 공동현관 1234",
-    use: "여기로 배달",
-    byPin: "직접 맞춘 핀 위치",
-    byGps: (metres) => `오차 약 ±${metres}`,
     change: "변경",
   },
   order: {
