@@ -42,10 +42,14 @@ def people(server: Server) -> Path:
     return file
 
 
-def simulate(server: Server, *more: str) -> subprocess.CompletedProcess[str]:
+def simulating(server: Server, *more: str) -> list[str]:
+    """The command."""
     command = [sys.executable, "-m", "majung", "simulate", "--delivery", "--http", server.url]
-    command += ["--to", server.grpc, "--speed", str(SPEED), "--riders", str(RIDERS), *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110)
+    return [*command, "--to", server.grpc, "--speed", str(SPEED), "--riders", str(RIDERS), *more]
+
+
+def simulate(server: Server, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(simulating(server, *more), capture_output=True, text=True, timeout=110)
 
 
 def every_order(server: Server) -> dict[str, dict[str, Any]]:
