@@ -102,7 +102,8 @@ def enter(window: Visit, app: str, name: str, password: str = PASSWORD) -> Page:
 
 def fits(page: Page) -> None:
     """Nothing sticks out at the side of a phone."""
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    parts = "[document.documentElement, ...document.querySelectorAll('header, main, dialog[open]')]"
+    assert page.evaluate(f"{parts}.every(part => part.scrollWidth <= part.clientWidth + 1)")
 
 
 def on_duty(visit: Open, server: Server, name: str, at: dict[str, Any] = RIDER_AT, **more: Any) -> Visit:

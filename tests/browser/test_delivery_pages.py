@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
 from tests.browser.delivery_kit import (
+    KOREAN,
+    PASSWORD,
     PHONE,
     SETTINGS,
     TABLET,
@@ -137,3 +139,56 @@ def test_pages_can_be_installed(delivery: Server) -> None:
     assert httpx.get(f"{delivery.url}/app/nothing").status_code == 404
     assert "geolocation=(self)" in httpx.get(f"{delivery.url}/ride").headers["permissions-policy"]
     assert "geolocation=()" in httpx.get(f"{delivery.url}/").headers["permissions-policy"]
+
+
+def test_who_asks_for_it_stays_signed_in_on_this_device(delivery: Server, visit: Open) -> None:
+    sign_up(delivery, "guest-seven", "customer")
+    window = visit(delivery, **PHONE)
+    enter(window, "order", "guest-seven")
+    another = window.page.context.new_page()
+    another.goto(f"{delivery.url}/order")
+    expect(another.locator("input[name=password]")).to_be_visible()  # a tab of its own asks again
+
+    another.locator("input[name=username]").fill("guest-seven")
+    another.locator("input[name=password]").fill(PASSWORD)
+    another.get_by_role("checkbox", name="Stay signed in on this device").check()
+    another.locator("button.submit").click()
+    expect(another.get_by_role("link", name="My orders")).to_be_visible()
+    kept = "localStorage.getItem('majung.signed-in.order')"
+    before = another.evaluate(kept)
+    another.close()
+
+    later = window.page.context.new_page()
+    later.goto(f"{delivery.url}/order")
+    expect(later.get_by_role("link", name="My orders")).to_be_visible()
+    expect(later.locator("h1")).to_be_visible()
+    assert later.evaluate(kept) != before, "a refresh token is used once"
+    again = window.page.context.new_page()
+    again.goto(f"{delivery.url}/order")
+    expect(again.locator("h1")).to_have_text("Where shall we bring it?")
+    later.get_by_role("button", name="Sign out").click()
+    expect(again.locator("input[name=password]")).to_be_visible()
+    assert again.evaluate(kept) is None
+
+
+def test_long_names_and_addresses_fit_a_phone(delivery: Server, visit: Open) -> None:
+    store_id = open_store(delivery, "kitchen-eight", "여덟 번째 " + "아주길고긴이름" * 8)
+    sign_up(delivery, "guest-eight", "customer")
+    window = visit(delivery, **PHONE, **KOREAN)
+    page = enter(window, "order", "guest-eight")
+    address = {
+        "latitude": 37.4985,
+        "longitude": 127.028,
+        "text": "서울특별시 강남구 테헤란로 123 " + "여삼빌딩" * 12,
+        "detail": "12층 1204호",
+        "precision": "point",
+        "precision_m": 12,
+    }
+    page.evaluate("address => localStorage.setItem('majung.address', JSON.stringify(address))", address)
+    page.reload()
+    expect(page.get_by_role("link", name="여덟 번째")).to_be_visible()
+    fits(page)
+    page.goto(f"{delivery.url}/order#/store/{store_id}")
+    expect(page.get_by_role("button", name="김치찌개")).to_be_visible()
+    fits(page)
+    window.screenshot("delivery-long-names")
