@@ -142,9 +142,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         hub.listeners.append(eta.positions)
         outward = Outward(settings.outward)
         stack.push_async_callback(outward.close)
-        subscriptions = Subscriptions(database, outward, clock, settings.notify)
-        public_url = settings.server.public_url
-        push_sender = PushSender(database, outward, subscriptions, clock, settings.notify, public_url)
+        subscriptions = Subscriptions(database, outward, clock, settings.notify, settings.server.public_url)
+        push_sender = PushSender(database, outward, subscriptions, clock, settings.notify)
         notifier = Notifier(database, log, live, order_live.tell, clock, settings.notify)
         notifier.wake_sender = push_sender.wake
         hub.listeners.append(notifier.positions)

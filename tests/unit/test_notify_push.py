@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from majung.auth.model import Forbidden
-from majung.notify.sender import pause_of
+from majung.notify.push import pause_of
 from majung.notify.subscriptions import NewSubscription
 from tests.notify_kit import Kit, opened
 from tests.order_views_kit import event, story

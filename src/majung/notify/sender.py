@@ -7,7 +7,6 @@ what there is: whoever subscribes with addresses that swallow everything slows d
 """
 
 import asyncio
-import random
 from bisect import bisect_right
 from enum import Enum
 from hashlib import sha256
@@ -17,13 +16,13 @@ import structlog
 
 from majung.clock import Clock
 from majung.notify import store as sql
-from majung.notify.model import Kind, Params
+from majung.notify.model import Kind
+from majung.notify.push import Push, message_of, pause_of
 from majung.notify.push_crypto import b64, encrypt
 from majung.notify.subscriptions import Subscriptions
-from majung.notify.words import text_of
 from majung.observe.families import Counted, Figure, Level, Spread
 from majung.outward import Answer, NotAllowed, Outward, Unreachable
-from majung.ports import Database, PortError, Row
+from majung.ports import Database, PortError
 from majung.settings import NotifySettings
 
 log = structlog.get_logger("majung.notify")
@@ -31,42 +30,16 @@ log = structlog.get_logger("majung.notify")
 AT_ONCE = 256
 NEW_AT_ONCE, NEW_A_LANE = 64, 2
 BAD_AT_ONCE, BAD_A_LANE = 32, 1
-MAX_PAUSE_S = 3_600.0
 LANE_PAUSE_S = 60.0  # a service that is busy gets nothing at all meanwhile
 _BOUNDS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0)
-_FIRST_PAUSE_S = 1.0
 _IDLE_S = 30.0
 _RETRY_S = 0.5
 _MAX_LANES = 10_000
 _GONE = frozenset({404, 410})
 _NOT_OURS = frozenset({401, 403})  # the subscription was made for another key: it will never work
 _URGENT = frozenset({Kind.OFFER, Kind.NEW_ORDER, Kind.ARRIVING, Kind.RIDER_AT_STORE, Kind.TAKEN_AWAY})
-_PAGES = {"customer": "/order#/order/{}", "store": "/kitchen", "rider": "/ride"}
 
 _decode_params = msgspec.json.Decoder(dict[str, str | int]).decode
-_encode = msgspec.json.Encoder().encode
-
-
-class _Push(msgspec.Struct, frozen=True):
-    """A row of the queue with all that sending needs. Without endpoint or kind: what it was for is gone."""
-
-    notice_id: int
-    subscription_id: str
-    expires_at_ms: int
-    tries: int
-    endpoint: str | None
-    p256dh: str | None
-    auth: str | None
-    language: str | None
-    kind: str | None
-    order_id: str | None
-    recipient: str | None
-    at_ms: int | None
-    params: str | None
-
-    @property
-    def key(self) -> tuple[int, str]:
-        return (self.notice_id, self.subscription_id)
 
 
 class _Trust(Enum):
@@ -98,13 +71,11 @@ class PushSender:
         subscriptions: Subscriptions,
         clock: Clock,
         settings: NotifySettings,
-        contact: str = "",
     ) -> None:
         self._database = database
         self._outward = outward
         self._subscriptions = subscriptions
         self._clock = clock
-        self._contact = contact if contact.startswith("https://") else ""
         self._a_lane = settings.push_at_once
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +99,7 @@ class PushSender:
 
     async def run(self) -> None:
         """Send until cancelled; what was on its way then is sent again after the next start."""
-        await self._subscriptions.vapid(self._contact)
+        await self._subscriptions.vapid()
         try:
             while True:
                 self._work.clear()
@@ -194,7 +165,7 @@ class PushSender:
     async def _start(self, origin: str, lane: _Lane, free: int, now_ms: int) -> None:
         asked = {"origin": origin, "now_ms": now_ms, "limit": free + len(lane.flying)}
         rows = await self._database.read(sql.SELECT_DUE, asked)
-        pushes = [push for row in rows if (push := _push(row)).key not in lane.flying]
+        pushes = [push for row in rows if (push := Push(*row)).key not in lane.flying]
         for push in pushes[:free]:
             lane.flying.add(push.key)
             task = asyncio.create_task(self._send(origin, lane, push))
@@ -218,7 +189,7 @@ class PushSender:
 
     # -------------------------------------------------------------------------------------- one push
 
-    async def _send(self, origin: str, lane: _Lane, push: _Push) -> None:
+    async def _send(self, origin: str, lane: _Lane, push: Push) -> None:
         """One push on its way, and what its answer means for the queue."""
         try:
             await self._deliver(origin, lane, push)
@@ -233,7 +204,7 @@ class PushSender:
             lane.flying.discard(push.key)
             self._work.set()
 
-    async def _deliver(self, origin: str, lane: _Lane, push: _Push) -> None:
+    async def _deliver(self, origin: str, lane: _Lane, push: Push) -> None:
         now_ms = self._clock.now_ms()
         if push.expires_at_ms <= now_ms:
             self.expired += 1
@@ -255,7 +226,7 @@ class PushSender:
         else:
             await self._answered(lane, push, answer)
 
-    async def _answered(self, lane: _Lane, push: _Push, answer: Answer) -> None:
+    async def _answered(self, lane: _Lane, push: Push, answer: Answer) -> None:
         lane.trust = _Trust.BAD if answer.status >= 500 else _Trust.GOOD
         if 200 <= answer.status < 300:
             self.sent += 1
@@ -275,14 +246,14 @@ class PushSender:
             )
             await self._done(push)
 
-    async def _request(self, origin: str, push: _Push, now_ms: int) -> tuple[dict[str, str], bytes]:
+    async def _request(self, origin: str, push: Push, now_ms: int) -> tuple[dict[str, str], bytes]:
         assert push.kind and push.recipient and push.order_id and push.p256dh and push.auth and push.params
         kind, params = Kind(push.kind), _decode_params(push.params)
         plain = message_of(
             push.notice_id, kind, push.order_id, push.recipient, push.at_ms or 0, params, push.language
         )
         topic = b64(sha256(f"{push.recipient}\0{push.order_id}".encode()).digest()[:24])
-        vapid = await self._subscriptions.vapid(self._contact)
+        vapid = await self._subscriptions.vapid()
         headers = {
             "Authorization": vapid.authorization(origin, now_ms // 1000),
             "Content-Type": "application/octet-stream",
@@ -295,10 +266,10 @@ class PushSender:
 
     # ------------------------------------------------------------------------------------- the queue
 
-    async def _done(self, push: _Push) -> None:
+    async def _done(self, push: Push) -> None:
         await self._database.write(lambda tx: tx.execute(sql.DONE, push.key))
 
-    async def _again(self, push: _Push, retry_after: str | None) -> float:
+    async def _again(self, push: Push, retry_after: str | None) -> float:
         """Later; in how many seconds."""
         self.retried += 1
         pause_s = pause_of(push.tries, retry_after)
@@ -309,41 +280,3 @@ class PushSender:
         }
         await self._database.write(lambda tx: tx.execute(sql.AGAIN, row))
         return pause_s
-
-
-def pause_of(tries: int, retry_after: str | None) -> float:
-    """Seconds until the next try: what the service asks for, else twice as long each time, spread a little."""
-    if retry_after is not None and retry_after.strip().isdecimal():
-        return float(min(MAX_PAUSE_S, max(_FIRST_PAUSE_S, int(retry_after[:9]))))
-    longest_s = min(MAX_PAUSE_S, _FIRST_PAUSE_S * float(2 ** min(tries, 16)))
-    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads retries, guards nothing
-
-
-def message_of(
-    notice_id: int,
-    kind: Kind,
-    order_id: str,
-    recipient: str,
-    at_ms: int,
-    params: Params,
-    language: str | None,
-) -> bytes:
-    """What the service worker gets, as JSON."""
-    title, body = text_of(kind, order_id, params, language or "ko")
-    part = recipient.partition(":")[0]
-    message = {
-        "id": notice_id,
-        "kind": kind,
-        "order_id": order_id,
-        "at_ms": at_ms,
-        "title": title,
-        "body": body,
-        "tag": order_id,
-        "url": _PAGES[part].format(order_id),
-        "language": language or "ko",
-    }
-    return _encode(message)
-
-
-def _push(row: Row) -> _Push:
-    return _Push(*row)

@@ -16,12 +16,13 @@ from majung.dispatch.model import OfferView
 from majung.notify import store as sql
 from majung.notify.model import CarriedOrder, Draft, Kind, Near, Notice, SeenEvent
 from majung.notify.near import NearIndex
+from majung.notify.rows import entry_of, made_of, notice_of, order_of, row_of
 from majung.notify.rules import carried, drafts_of, near_draft
 from majung.notify.words import text_of
 from majung.observe.families import Counted, Figure, Level
 from majung.orders.model import Command
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
-from majung.ports import Database, LiveStore, Log, PortError, Row, Transaction
+from majung.ports import Database, LiveStore, Log, PortError, Transaction
 from majung.positions.model import LivePosition
 from majung.settings import NotifySettings
 
@@ -40,7 +41,6 @@ _NEWEST = 2**63 - 1
 
 Tell = Callable[[Iterable[str], bytes], None]
 _decode = msgspec.json.Decoder(SeenEvent).decode
-_decode_params = msgspec.json.Decoder(dict[str, str | int]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -83,7 +83,7 @@ class Notifier:
     async def load(self) -> None:
         """Read which orders are carried; once, before positions come. Raises PortError."""
         for row in await self._database.read(sql.SELECT_CARRIED):
-            self._near.put(_order(row))
+            self._near.put(order_of(row))
 
     async def consume(self) -> None:
         """Take `order.events.v1` until cancelled; what is committed has become notices."""
@@ -188,7 +188,7 @@ class Notifier:
         if not order.rider_id and event.command not in (Command.UNASSIGN, Command.CANCEL):
             return drafts_of(event, "")  # nobody carries it, and nobody did
         rows = tx.execute(sql.SELECT_ORDER, {"order_id": event.order_id})
-        before = _order(rows[0]) if rows else None
+        before = order_of(rows[0]) if rows else None
         if before is not None and event.version <= before.version:
             return []
         if order.rider_id or before is not None:
@@ -202,7 +202,7 @@ class Notifier:
         statement = sql.TELL_HOME if near.kind is Kind.ARRIVING else sql.TELL_STORE
         asked = {"order_id": near.order_id, "rider_id": near.rider_id, "now_ms": now_ms}
         rows = tx.execute(statement, asked)
-        return [near_draft(_order(row), near.kind, near.at_ms, self._settings.near_m) for row in rows]
+        return [near_draft(order_of(row), near.kind, near.at_ms, self._settings.near_m) for row in rows]
 
     def _insert(self, tx: Transaction, drafts: Sequence[Draft], outcome: _Outcome) -> None:
         if not drafts:
@@ -211,20 +211,11 @@ class Notifier:
         pushes = self._settings.push and bool(tx.execute(sql.ANY_SUBSCRIPTION))
         now_ms = self._clock.now_ms()
         for number, draft in enumerate(drafts, first):
-            row = {
-                "id": number,
-                "recipient": draft.recipient,
-                "order_id": draft.order_id,
-                "kind": draft.kind.value,
-                "cause": draft.cause,
-                "params": _encode(draft.params).decode(),
-                "at_ms": draft.at_ms,
-            }
-            if not tx.execute(sql.INSERT_NOTICE, row):
+            if not tx.execute(sql.INSERT_NOTICE, row_of(number, draft)):
                 continue
-            outcome.made.append(_made(number, draft))
+            outcome.made.append(made_of(number, draft))
             if pushes and draft.expires_at_ms > now_ms:
-                outcome.queued += len(tx.execute(sql.ENQUEUE, _entry(number, draft, now_ms)))
+                outcome.queued += len(tx.execute(sql.ENQUEUE, entry_of(number, draft, now_ms)))
 
     # ------------------------------------------------------------------------------ after a commit
 
@@ -270,12 +261,12 @@ class Notifier:
     async def after(self, recipient: str, id_: int, limit: int) -> list[Notice]:
         """What was told after number `id_`, oldest first: going on like this misses none. Raises PortError."""
         asked = {"recipient": recipient, "id": id_, "limit": min(limit, MAX_PAGE)}
-        return [_notice(row) for row in await self._database.read(sql.SELECT_AFTER, asked)]
+        return [notice_of(row) for row in await self._database.read(sql.SELECT_AFTER, asked)]
 
     async def before(self, recipient: str, id_: int | None, limit: int) -> list[Notice]:
         """The newest, or those before number `id_`, newest first. Raises PortError."""
         asked = {"recipient": recipient, "id": _NEWEST if id_ is None else id_, "limit": min(limit, MAX_PAGE)}
-        return [_notice(row) for row in await self._database.read(sql.SELECT_BEFORE, asked)]
+        return [notice_of(row) for row in await self._database.read(sql.SELECT_BEFORE, asked)]
 
     async def unread(self, recipient: str) -> int:
         """How many are not marked as read, at most MAX_UNREAD. Raises PortError."""
@@ -303,27 +294,3 @@ class Notifier:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _order(row: Row) -> CarriedOrder:
-    return msgspec.convert(dict(zip(CarriedOrder.__struct_fields__, row, strict=True)), CarriedOrder)
-
-
-def _notice(row: Row) -> Notice:
-    id_, recipient, kind, order_id, at_ms, params, read = row
-    return Notice(id_, recipient, Kind(kind), order_id, at_ms, bool(read), _decode_params(params))
-
-
-def _made(number: int, draft: Draft) -> Notice:
-    return Notice(
-        number, draft.recipient, draft.kind, draft.order_id, draft.at_ms, read=False, params=draft.params
-    )
-
-
-def _entry(number: int, draft: Draft, now_ms: int) -> dict[str, int | str]:
-    return {
-        "notice_id": number,
-        "recipient": draft.recipient,
-        "now_ms": now_ms,
-        "expires_at_ms": draft.expires_at_ms,
-    }

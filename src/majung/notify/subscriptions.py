@@ -48,14 +48,23 @@ class Subscription(msgspec.Struct, frozen=True):
 class Subscriptions:
     """One for each server; belongs to its event loop."""
 
-    def __init__(self, database: Database, outward: Outward, clock: Clock, settings: NotifySettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        outward: Outward,
+        clock: Clock,
+        settings: NotifySettings,
+        public_url: str = "",
+    ) -> None:
+        """`public_url` is whom push services turn to, unless `notify.push_contact` says otherwise."""
         self._database = database
         self._outward = outward
         self._clock = clock
         self._settings = settings
+        self._contact = settings.push_contact or (public_url if public_url.startswith("https://") else "")
         self._vapid: Vapid | None = None
 
-    async def vapid(self, contact: str = "") -> Vapid:
+    async def vapid(self) -> Vapid:
         """The key of this server: made at its first start, kept in the database. Raises PortError."""
         if self._vapid is None:
             jwk = msgspec.json.encode(
@@ -68,7 +77,7 @@ class Subscriptions:
                 return str(tx.execute(sql.SELECT_KEY)[0][0])
 
             kept = msgspec.json.decode(await self._database.write(work))
-            self._vapid = Vapid(ECKey.import_key(kept), self._settings.push_contact or contact)
+            self._vapid = Vapid(ECKey.import_key(kept), self._contact)
         return self._vapid
 
     async def add(self, account: str, recipient: str, wish: NewSubscription) -> Subscription:
