@@ -284,3 +284,15 @@ async def test_many_orders_are_looked_at_in_portions_and_none_is_left_out(city: 
     assert portions == 3
     for story in stories:
         assert (await city.now(story.order.order_id)).computed_at_ms == city.clock.now_ms()
+
+
+async def test_the_promise_is_the_same_however_events_are_bundled(city: City) -> None:
+    one_by_one, at_once = Story(city.clock, "ord-a"), Story(city.clock, "ord-b")
+    await city.happens(one_by_one.placed())
+    late = [at_once.placed()]
+    city.goes(20)
+    await city.happens(*late, at_once.accepted(45))
+    await city.happens(one_by_one.accepted(45))
+    a, b = await city.now("ord-a"), await city.now("ord-b")
+    assert (a.promised_ms, a.promised_latest_ms) == (b.promised_ms, b.promised_latest_ms)
+    assert a.late and b.late

@@ -107,7 +107,7 @@ class Learned:
 
     def cooked(self, store_id: str, said_s: float, needed_s: float) -> None:
         """A kitchen said so long and needed so long."""
-        if not (said_s > 0 and needed_s >= 0):
+        if not (0 < said_s < math.inf and 0 <= needed_s < math.inf):
             return
         ratio = min(max(needed_s / said_s, _RATIOS[0]), _RATIOS[1])
         own = self._kitchens.setdefault(store_id, Kitchen())

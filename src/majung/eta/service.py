@@ -175,6 +175,8 @@ class EtaService:
         tracked = event_happened(known, event, self.learned)
         if not order.ended:
             self._book.put(tracked, was_rider_id)
+            if known is None:  # what is promised is promised at the first event, however many come with it
+                self._compute(tracked, event.at_ms)
             return
         if order.state is OrderState.DELIVERED and known is not None:
             learn_of_end(tracked, self.learned)
