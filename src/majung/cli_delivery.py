@@ -40,7 +40,7 @@ class Wishes:
 
     def cast(self, seed: int, riders: int, speed: float) -> people.Cast:
         """Everybody. Raises ValueError, OSError."""
-        customers = max(20, round(_CUSTOMERS_FOR_EACH * self.orders_per_minute / min(1.0, speed)))
+        customers = people.customers_for(self.orders_per_minute, speed)
         if self.accounts is not None:
             return people.read(self.accounts, self.stores, riders, customers)
         tag = self.secret or secrets.token_urlsafe(12)

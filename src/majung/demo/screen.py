@@ -27,9 +27,9 @@ def welcome(console: Console, url: str, sign_in: SignIn) -> None:
         line(path, path, name, sign_in.free[name])
     line("admin", "admin", sign_in.name, sign_in.password)
     console.print(
-        f"\n1  Each page in a tab of its own. ride: go on duty. You stand at the door of {NAME}; the demo says so.\n"
-        f"2  order: set the pin near Yeoksam station and order from {NAME}. kitchen: accept it, then call it ready.\n"
-        "3  ride: accept within 15 s, then “ride there” moves you along the way. admin sees and changes it all.\n",
+        f"\n1  ride: go on duty. You stand at the door of {NAME}, wherever you are.\n"
+        f"2  order: an address near Yeoksam station, from {NAME}. kitchen: accept it.\n"
+        "3  ride: accept within 15 s and ride there. admin: see and change it all.\n",
         highlight=False,
     )
 

@@ -14,10 +14,10 @@ from majung.clock import SystemClock
 from majung.compose import open_database
 from majung.ports import Conflict, Database
 from majung.settings import AuthSettings
+from majung.simulate.delivery.people import customers_for
 
 _FILE = "sign-in.json"
 _CITY = "city.jsonl"
-_CUSTOMERS_FOR_EACH = 12  # customers for each order a minute, as `cli_delivery` takes them
 FREE = {"customer": Role.CUSTOMER, "kitchen": Role.STORE, "rider": Role.RIDER}
 
 
@@ -50,7 +50,7 @@ async def prepare(data: Path, stores: int, riders: int, orders_per_minute: float
             Role.GATEWAY: 1,
             Role.STORE: stores,
             Role.RIDER: riders,
-            Role.CUSTOMER: max(20, round(_CUSTOMERS_FOR_EACH * orders_per_minute)),
+            Role.CUSTOMER: customers_for(orders_per_minute),
         }
         await _people(database, city_file(data), wanted)
     _write(kept, msgspec.json.encode(found).decode())

@@ -98,8 +98,9 @@ class Courier:
             crew.indoors(row, False)
             crew.free(row, True)
         self._at_door, self._order_id = False, ""
-        if self._random.random() < _BREAK_AFTER:
-            await self._rest()
+        if self._random.random() < _BREAK_AFTER and not self._resting:
+            self._resting = True
+            self._scene.start(self._rest())
 
     async def _bring(self, order_id: str, order: dict[str, Any]) -> None:
         """From wherever the order stands, to its end."""
@@ -179,7 +180,6 @@ class Courier:
         return answer.json()
 
     async def _rest(self) -> None:
-        self._resting = True
         await self._duty(False)
         await self._come_back()
 

@@ -17,7 +17,13 @@ import msgspec
 from majung.simulate.delivery.http import Client
 
 _RENEW_BEFORE_S = 120.0
+_ORDER_TAKES_MIN = 12
 _FORM = "content-type: application/x-www-form-urlencoded\r\n"
+
+
+def customers_for(orders_per_minute: float, speed: float = 1.0) -> int:
+    """How many customers it takes when each has one order at a time: as many as orders are open at once."""
+    return max(20, round(_ORDER_TAKES_MIN * orders_per_minute / min(1.0, speed)))
 
 
 class CannotJoin(Exception):

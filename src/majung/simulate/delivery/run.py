@@ -161,19 +161,23 @@ class _City:
             await _until(stop, 0.1)
             if stop.is_set():
                 return
+        await self._stop_everybody()  # nobody comes back from a break any more
         for rider in self._plan.cast.riders:
             await self._scene.ask(rider, "POST", "/v1/riders/me/duty", {"on": False})
 
     async def end(self) -> None:
         """Everybody stops; what the phones still hold is sent."""
-        tasks = list(self._scene.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._stop_everybody()
         self._parked.set()
         if self._driving is not None:
             await asyncio.gather(self._driving, return_exceptions=True)
         self._keep()
+
+    async def _stop_everybody(self) -> None:
+        tasks = list(self._scene.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------- people
 
