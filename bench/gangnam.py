@@ -217,7 +217,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--per-min", type=float, default=10_000, help="orders offered a minute")
     parser.add_argument("--stores", type=int, default=6_000)
     parser.add_argument("--riders", type=int, default=1_000)
-    parser.add_argument("--customers", type=int, default=20_000)
+    parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--streams", type=int, default=300, help="customers with the page open")
     parser.add_argument("--find", action="store_true", help="the highest rate that holds (a minute each)")
     parser.add_argument("--folder", default=None, help="where its data goes while it runs")

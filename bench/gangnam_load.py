@@ -3,7 +3,8 @@
 Orders come at fixed times whatever the server does (open loop); latency counts from the time an order was due.
 Each then runs its course: the store accepts at once and is ready a moment later, the rider who is offered it
 takes it, picks it up, drives a leg that is cut to seconds, and delivers with the customer's code. Riders hear
-of offers on their WebSocket, some customers follow their orders on theirs. Prints one JSON line.
+of offers on their WebSocket, some customers follow their orders on theirs. Before it begins everybody has asked
+for something once, a store's page, since nobody orders without having seen a menu. Prints one JSON line.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from bench.gangnam_city import City, place
 from bench.gangnam_http import Answer, Pool
 
 _SOCKETS_AT_ONCE = 50
+_READERS = 32
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -198,12 +200,26 @@ class Load:
         async with gate:
             socket = await self._socket("/v1/orders/live", token)
             self.counts["customers listening"] += 1
-        took_ms = self.took_ms.setdefault("changed → on the customer's screen", [])
         async for text in socket:
             message = _to_customer(text)
             self.counts[f"live {message.type}"] += 1
             if message.type == "order":
+                took_ms = self.took_ms.setdefault("changed → on the customer's screen", [])
                 took_ms.append(time.time_ns() / 1e6 - message.at_ms)
+
+    async def look_around(self) -> None:
+        """Every customer and every store reads a page."""
+        city = self.plan.city
+        callers = iter([*city.customers, *(shop.token for shop in city.shops)])
+
+        async def reader() -> None:
+            for token in callers:
+                path = f"/v1/stores/{self.rng.choice(city.shops).store_id}"
+                answer = await self.pool.request("GET", path, token)
+                if answer.status != 200:
+                    raise RuntimeError(f"{path}: {answer.status} {answer.body!r}")
+
+        await asyncio.gather(*(reader() for _ in range(_READERS)))
 
     async def _socket(self, path: str, token: str) -> websockets.ClientConnection:
         url = f"ws://{self.plan.host}:{self.plan.port}{path}?access_token={token}"
@@ -223,7 +239,9 @@ class Load:
                 if task.done():
                     task.result()
             await asyncio.sleep(0.1)
-        self.took_ms.pop("duty", None)
+        await self.look_around()
+        self.took_ms.clear()
+        self.pool.requests = 0
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         gc.collect()
