@@ -168,6 +168,7 @@ def test_the_receiver_of_the_documentation_takes_what_is_sent(four: Four, tmp_pa
     port = free_port()
     webhook_id, secret = add(four.admin, f"http://127.0.0.1:{port}/hook", events=["majung.order.*"])
     path = f"/v1/webhooks/{webhook_id}"
+    done = {"status": "done", "from_ms": 0}
     for key, wanted in ((secret, 204), ("whsec_" + "A" * 44, 401)):
         receiver = subprocess.Popen(
             [sys.executable, str(program), str(port), key], stdout=subprocess.PIPE, text=True
@@ -177,7 +178,6 @@ def test_the_receiver_of_the_documentation_takes_what_is_sent(four: Four, tmp_pa
             assert answer["http_status"] == wanted
             if wanted == 204:
                 order = four.place()
-                done = {"status": "done", "from_ms": 0}
                 assert wait(lambda: four.admin.post(f"{path}/replay", done).json()["replayed"]) == 1
                 wait(lambda: not four.admin("GET", path).json().get("waiting"))
                 four.end(order)
@@ -186,3 +186,21 @@ def test_the_receiver_of_the_documentation_takes_what_is_sent(four: Four, tmp_pa
             told = receiver.communicate(timeout=20)[0]
         if wanted == 204:
             assert told.count(f"{order['order_id']} is RECEIVED (version 1)") == 1, "once in effect"
+
+
+def test_orders_and_dispatch_say_how_they_do(four: Four) -> None:
+    order = four.at_the_door()
+    assert (
+        four.store.post(f"/v1/orders/{order['order_id']}/accept", {"cooking_minutes": 5}).status_code == 409
+    )
+    four.end(order)
+    text = httpx.get(f"{four.server.url}/metrics").text
+    for wanted in (
+        r'majung_order_writes_total\{outcome="done"\} [1-9]',
+        r'majung_order_writes_total\{outcome="conflict"\} [1-9]',
+        r'majung_order_changes_total\{command="pick_up"\} [1-9]',
+        r"majung_order_viewers 0",
+        r"majung_dispatch_riders_free 0",
+        r"majung_dispatch_match_seconds_count [1-9]",
+    ):
+        assert re.search(wanted, text), wanted

@@ -33,6 +33,7 @@ from majung.dispatch.model import (
     open_order,
 )
 from majung.dispatch.search import Choice, Search, wake
+from majung.observe.families import Figure, Level, Spread
 from majung.orders.model import (
     Actor,
     ActorRef,
@@ -60,6 +61,7 @@ _AT_ONCE = 256
 _IDLE_S = 1.0
 _CONFIRM_AFTER_MS = 3_000
 _FIRST_PAUSE_MS = 250
+_MATCH_BOUNDS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
 
 
 class Orders(Protocol):
@@ -101,6 +103,11 @@ class Dispatch:
         self._unconfirmed: dict[str, int] = {}  # held offers whose order does not say so yet → when to ask
         self._work = asyncio.Event()
         self._loaded = False
+        self._matched = Spread(
+            "majung_dispatch_match_seconds",
+            "From when an order could have a rider until it had.",
+            _MATCH_BOUNDS_S,
+        )
         self.listeners: list[Callable[[OfferView, str], None]] = []  # each hears who is asked to carry what
 
     # ------------------------------------------------------------------------------------- at work
@@ -178,6 +185,9 @@ class Dispatch:
     def _apply_order(self, order: OpenOrder) -> None:
         before = self._board.orders.get(order.order_id)
         riders = {order.rider_id} if before is None else {order.rider_id, before.order.rider_id}
+        if before is not None and order.rider_id and not before.order.rider_id:
+            since_ms = max(order.since_ms, order.start_at_ms)
+            self._matched.add(max(0, self._clock.now_ms() - since_ms) / 1000)
         self._board.put_order(order)
         for rider_id in riders - {""}:
             self._bells.ring(rider_id)
@@ -446,6 +456,25 @@ class Dispatch:
         """A bell that rings when the rider's standing changes, and how to end it. Raises Overloaded."""
         bell = self._bells.open(rider_id)
         return bell, lambda: self._bells.close(rider_id, bell)
+
+    def figures(self) -> list[Figure]:
+        """For `/metrics`."""
+        asked = sum(offer.status is OfferStatus.OPEN for offer in self._board.offers.values())
+        return [
+            Level(
+                "majung_dispatch_waiting",
+                "Orders that need a rider and are not on offer.",
+                len(self._board.waiting),
+            ),
+            Level("majung_dispatch_offers", "Offers that are open.", asked),
+            Level("majung_dispatch_riders_on_duty", "Riders on duty.", len(self._board.duty)),
+            Level(
+                "majung_dispatch_riders_free",
+                "Riders on duty who are neither asked nor carrying.",
+                len(self._board.free),
+            ),
+            self._matched,
+        ]
 
     async def drop_old(self, now_ms: int) -> None:
         """Forget orders that ended, and offers that were decided, longer ago than `dispatch.keep_for`."""

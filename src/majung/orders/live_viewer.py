@@ -6,9 +6,10 @@ its bound and the viewer is told `resync` and gets a snapshot. The rider's posit
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from majung.auth.model import Principal
+from majung.live.frames import Frame
 from majung.live.viewer import ViewerClosed
 from majung.orders import live_ring
 from majung.orders.live_ring import Change
@@ -22,13 +23,6 @@ ENTRY_BYTES = 100
 _MAX_TRIES = 8
 
 See = Callable[[], Awaitable[Scope]]
-
-
-class Frame(NamedTuple):
-    """One message, and the offset that it brings the viewer to (0: none). An empty body: a sign of life."""
-
-    body: bytes
-    offset: int
 
 
 class OrderViewer:

@@ -17,9 +17,11 @@ import msgspec
 
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.clock import Clock
+from majung.live.frames import Frame
+from majung.observe.families import Counted, Figure, Level
 from majung.orders import live_ring, view_store
 from majung.orders.live_ring import Ring, filed_under
-from majung.orders.live_viewer import Frame, OrderViewer, See
+from majung.orders.live_viewer import OrderViewer, See
 from majung.orders.model import Order
 from majung.orders.view_policy import Scope
 from majung.orders.view_store import Filed
@@ -103,6 +105,18 @@ class OrderLive:
         self._ring = Ring(*self._bounds, self._ring.offset)
         for viewer in self._viewers:
             viewer.restart()
+
+    def figures(self) -> list[Figure]:
+        """For `/metrics`."""
+        return [
+            Level("majung_order_viewers", "Open streams of orders.", len(self._viewers)),
+            Counted(
+                "majung_order_viewer_resyncs",
+                "Streams of orders that began again with a snapshot, since more waited than may.",
+                "reason",
+                {"overflow": self.resyncs},
+            ),
+        ]
 
     # ---------------------------------------------------------------------------------- viewers
 

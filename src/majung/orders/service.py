@@ -6,10 +6,12 @@ fails alone.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 from majung.auth.model import Forbidden
 from majung.clock import Clock
+from majung.observe.families import Counted, Figure
 from majung.orders import store
 from majung.orders.change import WrongCode, apply, check_part
 from majung.orders.model import (
@@ -24,7 +26,7 @@ from majung.orders.model import (
 )
 from majung.orders.table import NotNow
 from majung.orders.wish import NewOrder, PriceList, as_seen_by, check, digest
-from majung.ports import Database, Transaction
+from majung.ports import Database, PortError, Transaction
 from majung.stores.model import Priced
 from majung.stores.pricing import PriceChanged
 
@@ -59,6 +61,8 @@ class OrderService:
         self._stores = stores
         self.hooks: list[Hook] = []
         self.listeners: list[Callable[[], None]] = []
+        self._outcomes: Counter[str] = Counter()
+        self._changes: Counter[str] = Counter()
 
     async def place(
         self, wish: NewOrder, customer: str, request_key: str | None = None, by: str = ""
@@ -93,7 +97,7 @@ class OrderService:
             self._run_hooks(tx, event)
             return order
 
-        return await self._commit(work)
+        return await self._commit(work, "place")
 
     async def command(
         self,
@@ -148,7 +152,7 @@ class OrderService:
             self._run_hooks(tx, event)
             return after
 
-        return await self._commit(work)
+        return await self._commit(work, command)
 
     async def _priced(self, wish: NewOrder, now_ms: int) -> Priced:
         priced = await self._stores.price(wish.store_id, wish.lines, wish.address, now_ms)
@@ -175,10 +179,29 @@ class OrderService:
         rows = await self._database.read(store.SELECT_EVENTS, (order_id,))
         return [store.decode_event(row[0]) for row in rows]
 
-    async def _commit(self, work: Callable[[Transaction], Order | Exception]) -> Order:
-        done = await self._database.write(work)
+    def figures(self) -> list[Figure]:
+        """For `/metrics`."""
+        return [
+            Counted("majung_order_writes", "Writes of orders, by outcome.", "outcome", self._outcomes),
+            Counted(
+                "majung_order_changes",
+                "Changes of orders that were done, by command.",
+                "command",
+                self._changes,
+            ),
+        ]
+
+    async def _commit(self, work: Callable[[Transaction], Order | Exception], what: str) -> Order:
+        try:
+            done = await self._database.write(work)
+        except Exception as problem:
+            self._outcomes[_outcome(problem)] += 1
+            raise
         if isinstance(done, Exception):
+            self._outcomes[_outcome(done)] += 1
             raise done
+        self._outcomes["done"] += 1
+        self._changes[what] += 1
         for listener in self.listeners:
             listener()
         return done
@@ -195,6 +218,12 @@ def _repeated(found: tuple[Order, str] | None, of_wish: str) -> Order | None:
     if of_first != of_wish:
         raise OrderConflict(order, "this Idempotency-Key was used for another order")
     return order
+
+
+def _outcome(problem: Exception) -> str:
+    if isinstance(problem, OrderConflict | RiderTaken):
+        return "conflict"
+    return "failed" if isinstance(problem, PortError) else "refused"
 
 
 def _check_tries(command: Command, args: CommandArgs, wrong_codes: int) -> None:

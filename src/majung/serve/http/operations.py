@@ -99,6 +99,9 @@ async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
         principal = await authenticate(request, services)
         services.policy.allow(principal, Action.READ_METRICS)
     figures = [
+        *services.orders.figures(),
+        *services.order_live.figures(),
+        *services.dispatch.figures(),
         *await services.webhooks.figures(),
         *services.notify.figures(),
         *await services.push_sender.figures(),
