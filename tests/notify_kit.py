@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from tests.push_kit import Browser
 
 HOME = (37.51, 127.04)  # where the orders of order_views_kit go
 STORE = (37.5, 127.03)
-NORTH_50_M = 50 / 111_195
 
 
 def seen(events: Iterable[OrderEvent]) -> list[SeenEvent]:
@@ -130,7 +129,3 @@ async def opened(folder: Path, **settings: Any) -> AsyncIterator[Kit]:
         yield kit
     finally:
         await kit.close()
-
-
-def orders_of(events: Sequence[OrderEvent]) -> set[str]:
-    return {event.order_id for event in events}

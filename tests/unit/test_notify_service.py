@@ -14,7 +14,7 @@ from majung.notify.service import GROUP, MAX_WAITING
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
 from majung.ports import PortError
 from tests.notify_kit import Kit, opened
-from tests.order_views_kit import event, story
+from tests.order_views_kit import story
 
 CUSTOMER, SHOP, RIDER = "customer:ann", "store:s1", "rider:r1"
 WHOLE = ["received", "cooking", "ready", "picked_up", "delivering", "delivered"]
@@ -174,4 +174,3 @@ async def test_an_order_that_never_had_a_rider_keeps_no_row(kit: Kit) -> None:
     await kit.happen(placed, accepted, cancelled)
     assert kit.kinds(CUSTOMER) == ["received", "cooking", "cancelled"]
     assert await kit.database.read("SELECT COUNT(*) FROM notify_order") == [(0,)]
-    assert event(1, 1).order_id == "ord-0001"
