@@ -15,9 +15,8 @@ from majung.eta.service import EtaService
 from majung.orders.model import OrderState
 from majung.positions.geodesy import destination
 from majung.positions.model import LivePosition
-from majung.routing.model import Place
+from majung.routing.model import Place, Router
 from majung.routing.service import Routing
-from majung.routing.valhalla import ValhallaRouter
 from majung.routing.ways import Ways
 from majung.settings import CellSettings, EtaSettings, LogSettings
 
@@ -77,7 +76,7 @@ class City:
         self.database, self.live, self.log, self.clock = database, live, log, clock
         self.told: list[tuple[tuple[str, ...], Eta]] = []
         self.settings = EtaSettings()
-        self.streets: ValhallaRouter | None = None
+        self.streets: Router | None = None
         self.eta = self.new_life()
 
     def new_life(self) -> EtaService:

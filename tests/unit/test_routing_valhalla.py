@@ -17,12 +17,12 @@ from majung.routing import valhalla
 from majung.routing.model import STRAIGHT, VALHALLA, NoRoute, Place
 from majung.routing.service import Routing, open_routing
 from majung.routing.tiles import BuildFailed, build, stage_of
-from majung.routing.valhalla import ValhallaRouter, length_m
+from majung.routing.valhalla import ValhallaRouter
 from majung.routing.ways import Ways
 from majung.settings import Settings, load
 from tests.conftest import leave_out
 from tests.eta_kit import Story, open_city
-from tests.routing_kit import LIBERDADE, SE, SEA, built_tiles
+from tests.routing_kit import LIBERDADE, SE, SEA, built_tiles, length_m
 
 
 @pytest.fixture(scope="module")

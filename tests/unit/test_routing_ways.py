@@ -69,11 +69,11 @@ def test_no_leg_makes_nonsense(
     for _ in range(20):
         ways.learn(start, AT_MS, straight, travelled, seconds)
     way = ways.estimate(start, 1_000, AT_MS)
-    assert 1_000 <= way.distance_m <= 3_000 and 50 <= way.duration_s <= 2_000
+    assert 999.9 <= way.distance_m <= 3_000.1 and 49.9 <= way.duration_s <= 2_000.1
 
 
 def test_what_is_remembered_is_bounded_and_survives() -> None:
-    ways = Ways()
+    ways, place = Ways(), GANGNAM
     for number in range(12_000):
         place = Place(-80 + number // 300 * 0.3, -170 + number % 300)
         ways.learn(place, AT_MS, 1_000, 1_400, 300)

@@ -65,3 +65,7 @@ class Router(Protocol):
     async def many(self, starts: Sequence[Place], ends: Sequence[Place]) -> list[list[Way]]:
         """From each to each, shape (starts, ends)."""
         ...
+
+    def close(self) -> None:
+        """Stop; nothing is asked any more."""
+        ...

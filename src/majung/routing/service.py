@@ -7,7 +7,7 @@ import structlog
 
 from majung.clock import Clock
 from majung.ports import Overloaded
-from majung.routing.model import STRAIGHT, VALHALLA, NoRoute, Place, Route, Way
+from majung.routing.model import STRAIGHT, VALHALLA, NoRoute, Place, Route, Router, Way
 from majung.routing.straight import StraightRouter
 from majung.routing.valhalla import MISSING, ValhallaRouter, installed
 from majung.routing.ways import Ways
@@ -21,7 +21,7 @@ AUTO = "auto"
 class Routing:
     """One for each server; `ways` is what it learns. `asked` counts answers by their source."""
 
-    def __init__(self, clock: Clock, ways: Ways, streets: ValhallaRouter | None = None) -> None:
+    def __init__(self, clock: Clock, ways: Ways, streets: Router | None = None) -> None:
         self.ways = ways
         self.asked: Counter[str] = Counter()
         self._straight = StraightRouter(ways, clock)

@@ -28,3 +28,6 @@ class StraightRouter:
     async def many(self, starts: Sequence[Place], ends: Sequence[Place]) -> list[list[Way]]:
         """From each to each."""
         return [[self.way(start, end) for end in ends] for start in starts]
+
+    def close(self) -> None:
+        """Nothing runs here."""

@@ -7,11 +7,9 @@ are refused and the caller takes the straight line, as it does for places that n
 
 import asyncio
 import json
-import math
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -189,8 +187,3 @@ def decode_polyline(text: str) -> tuple[tuple[float, float], ...]:
         longitude += numbers[i + 1]
         points.append((longitude / 1e6, latitude / 1e6))
     return tuple(points)
-
-
-def length_m(points: Sequence[tuple[float, float]]) -> float:
-    """Metres along a line of (longitude, latitude) points."""
-    return math.fsum(distance_m(a[1], a[0], b[1], b[0]) for a, b in pairwise(points))

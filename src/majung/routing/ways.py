@@ -23,7 +23,7 @@ DEFAULT_SPEED_MPS = 5.5
 """20 km/h along the way, stops included: a scooter in a city."""
 PRIOR_M = 20_000.0
 MEMORY_M = 500_000.0
-MIN_LEG_M = 200.0
+MIN_LEG_M, MAX_LEG_M = 200.0, 100_000.0
 MAX_SUMS = 10_000
 _CELL = 5
 _HOURS_MS = 3 * 3_600_000
@@ -66,8 +66,8 @@ class Ways:
     def learn(
         self, start: Place, at_ms: int, straight_m: float, travelled_m: float, duration_s: float
     ) -> bool:
-        """A leg ended. Whether it said anything: too short ones, and what is not a number, do not."""
-        if not straight_m >= MIN_LEG_M or not math.isfinite(straight_m + travelled_m + duration_s):
+        """A leg ended. Whether it said anything: too short and too long ones, and what is no number, do not."""
+        if not MIN_LEG_M <= straight_m <= MAX_LEG_M or not math.isfinite(travelled_m + duration_s):
             return False
         travelled_m = _within(travelled_m / straight_m, _FACTORS) * straight_m
         seconds = _within(duration_s / straight_m, _PACES) * straight_m
