@@ -46,15 +46,15 @@ async def authenticate(connection: Connection, services: Services) -> Principal:
 
 async def verify(connection: Connection, services: Services) -> Principal:
     """The caller, who pays nothing for it: what a long stream asks again and again. Raises as `authenticate`."""
-    remote = remote_of(connection)
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         username, password = parse_basic(value)
-        return await services.auth.authenticate_basic(username, password, remote)
+        return await services.auth.authenticate_basic(username, password, remote_of(connection))
     token = value.strip() if scheme.lower() == "bearer" else connection.query_params.get("access_token", "")
     if not token:
         raise AuthError("sign in: send a token as Authorization: Bearer")
-    return await services.auth.authenticate_bearer(token, remote)
+    known = services.auth.remembered(token)
+    return known or await services.auth.authenticate_bearer(token, remote_of(connection))
 
 
 def remote_of(connection: Connection) -> str:
