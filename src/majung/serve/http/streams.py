@@ -82,7 +82,8 @@ async def converse(
     finally:
         for task in tasks:
             task.cancel()
-        write.close()  # when it never began
+        if not tasks:
+            write.close()  # it never began; a task's coroutine is the task's to end
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     for problem in ended:
         if isinstance(problem, Exception) and not isinstance(problem, WebSocketDisconnect):
