@@ -35,6 +35,8 @@ command_any_order    x       .       .      .       .       .      .     .    .
 store_read           x       x       .      .       .       x      x     x    .
 store_manage         x       .       .      .       .       .      .     x    .
 manage_any_store     x       .       .      .       .       .      .     .    .
+webhooks             x       .       .      .       .       .      .     x    .
+manage_any_webhook   x       .       .      .       .       .      .     .    .
 duty                 x       .       .      .       .       .      x     .    .
 """
 
