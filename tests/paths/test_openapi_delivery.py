@@ -73,6 +73,8 @@ class Town(Four):
             for name, value in values.items():
                 if name in self.ids and isinstance(value, str):
                     values[name] = next(self.ids[name])
+                elif name == "at_least_version":  # every order has it; a higher one would be waited for
+                    values[name] = 1
                 else:
                     self.existing(value)
         elif isinstance(values, list):
