@@ -110,7 +110,7 @@ async def test_a_crash_between_publish_and_mark_gives_no_double_effect(yard: Yar
     ids = await yard.orders(10, 2)
 
     class DiesBeforeMarking(Relay):
-        async def _mark(self, rows: list[Row]) -> None:
+        async def _mark(self, rows: list[Row]) -> list[Row]:
             raise Killed
 
     with pytest.raises(Killed):
