@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from majung.auth.model import Principal, Role
-from majung.backends.embedded.database import EmbeddedDatabase
 from majung.backends.embedded.livestore import EmbeddedLiveStore
 from majung.backends.embedded.log import EmbeddedLog
+from majung.backends.embedded.remade import RemadeDatabase
 from majung.clock import ManualClock
 from majung.orders.live_viewer import OrderViewer
 from majung.orders.model import Actor, Address, Line, Order, OrderEvent, OrderState
@@ -92,9 +92,12 @@ class Kit:
 
     async def start(self) -> None:
         """A new life: what was in memory is gone."""
-        self.database = await EmbeddedDatabase(self.folder / "views.db", folder=None).open()
+        self.database = await RemadeDatabase(self.folder / "views.db").open()
         self.live = OrderLive(self.settings, self.clock, self.database, self.live_store)
-        self.views = OrderViews(self.log, self.database, self.clock, self.live, self.source)
+        self.views = OrderViews(
+            self.log, self.database, self.clock, self.live, self.source, self.database.start_over
+        )
+        self.database.listeners.append(self.views.lost)
         self._task = asyncio.create_task(self.views.run())
         await self.views.restored.wait()
 

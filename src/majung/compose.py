@@ -17,6 +17,7 @@ from majung.backends.embedded.fanout import EmbeddedFanout
 from majung.backends.embedded.history import EmbeddedHistory
 from majung.backends.embedded.livestore import EmbeddedLiveStore
 from majung.backends.embedded.log import EmbeddedLog
+from majung.backends.embedded.remade import RemadeDatabase
 from majung.clock import Clock, SystemClock
 from majung.dispatch.service import Dispatch
 from majung.eta.service import EtaService
@@ -33,7 +34,6 @@ from majung.orders.view_source import kept_events
 from majung.orders.views import OrderViews
 from majung.outbox.relay import Relay
 from majung.outward import Outward
-from majung.ports import Damaged
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
@@ -64,17 +64,6 @@ def database_path(data: Path) -> Path:
 def views_path(data: Path) -> Path:
     """Where the views of orders are; the file may be deleted while no server runs."""
     return data / "views.db"
-
-
-async def _open_views(data: Path) -> EmbeddedDatabase:
-    """The views' own database. A damaged file is put out of the way: it is made again from the events."""
-    path = views_path(data)
-    try:
-        return await EmbeddedDatabase(path, folder=None).open()
-    except Damaged:
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            path.with_name(name).unlink(missing_ok=True)
-        return await EmbeddedDatabase(path, folder=None).open()
 
 
 def prepare_folder(data: Path) -> None:
@@ -133,7 +122,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stores = StoreService(database, live, clock, auth.accounts)
         orders = OrderService(database, clock, stores)
         relay = Relay(database, log, clock)
-        views_db = await _open_views(data)
+        views_db = await RemadeDatabase(views_path(data)).open()
         stack.push_async_callback(views_db.close)
         order_live = OrderLive(settings.live, clock, views_db, live)
         router = open_routing(settings, clock)
@@ -153,7 +142,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         orders.listeners.append(relay.wake)
         addresses = AddressService(data, clock, settings.addresses)
         stack.push_async_callback(addresses.close)
-        order_views = OrderViews(log, views_db, clock, order_live, kept_events(database))
+        order_views = OrderViews(log, views_db, clock, order_live, kept_events(database), views_db.start_over)
+        views_db.listeners.append(order_views.lost)
         yield Services(
             settings=settings,
             clock=clock,

@@ -289,6 +289,14 @@ class Database(Protocol):
         ...
 
 
+class DisposableDatabase(Database, Protocol):
+    """Rows that can be made again from elsewhere; when damaged, the file is put away and begun anew."""
+
+    def damage(self) -> list[str]:
+        """What was found damaged since start, in words."""
+        ...
+
+
 # ------------------------------------------------------------------------------------------ History
 
 

@@ -23,7 +23,7 @@ from majung.orders.service import OrderService
 from majung.orders.views import OrderViews
 from majung.outbox.relay import Relay
 from majung.outward import Outward
-from majung.ports import Database, Fanout, History, LiveStore, Log
+from majung.ports import Database, DisposableDatabase, Fanout, History, LiveStore, Log
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
@@ -64,7 +64,7 @@ class Services:
     proofs: ProofStore
     relay: Relay
     dispatch: Dispatch
-    views_db: Database
+    views_db: DisposableDatabase
     order_live: OrderLive
     order_views: OrderViews
     shares: ShareService

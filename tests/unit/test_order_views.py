@@ -198,6 +198,7 @@ class TestPolicy:
             Role.VIEWER: None,
             Role.GATEWAY: None,
             Role.DEVICE: None,
+            Role.SHARE: None,
             Role.CUSTOMER: ("customer", "user:customer", True),
             Role.RIDER: ("rider", "r1", False),
             Role.STORE: ("store", "s1", False),

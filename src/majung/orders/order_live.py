@@ -54,6 +54,7 @@ class OrderLive:
         self._by_key: dict[str, dict[OrderViewer, None]] = {}
         self._followers: dict[str, dict[tuple[OrderViewer, str], None]] = {}
         self._closing = False
+        self._held = False
         self.epoch = secrets.token_hex(8)
         self._ring = Ring(*self._bounds)
 
@@ -99,8 +100,13 @@ class OrderLive:
                     bodies[order_id] = live_ring.rider(order_id, place)
                 viewer.put_rider(order_id, bodies[order_id])
 
+    def hold(self) -> None:
+        """The views are being rebuilt: no snapshot of a part of them, until `forget`."""
+        self._held = True
+
     def forget(self) -> None:
-        """The views are being rebuilt: a new epoch, and everybody starts again with a snapshot."""
+        """The views were rebuilt: a new epoch, and everybody starts again with a snapshot."""
+        self._held = False
         self.epoch = secrets.token_hex(8)
         self._ring = Ring(*self._bounds, self._ring.offset)
         for viewer in self._viewers:
@@ -176,6 +182,8 @@ class OrderLive:
 
     async def find(self, scope: Scope) -> tuple[list[Order], bool]:
         """The open orders of a scope, and whether these are all. Raises PortError."""
+        if self._held:
+            raise Overloaded("the views of orders are being rebuilt")
         found = await view_store.read_open(self._database, scope, MAX_SNAPSHOT + 1)
         return found[:MAX_SNAPSHOT], len(found) <= MAX_SNAPSHOT
 

@@ -5,7 +5,8 @@ Guarantees
   in one transaction, so a crash changes nothing.
 - Idempotent by `(order_id, version)`: an event that comes twice, late or in another order changes nothing.
 - `views.db` may be deleted, be of another version or lag behind the log: it is then made again, from the
-  events kept for ever (`source`), and from the log for what came after.
+  events kept for ever (`source`), and from the log for what came after. So it is when damage is found in it
+  while the server runs (`lost`); until then reads raise `Overloaded`.
 - Who has just changed an order reads its own change (`at_least_version`).
 
 Neighbours: `outbox/` appends to `order.events.v1`; `order_live` is told what was filed, after the commit.
@@ -59,13 +60,23 @@ class OrderViews:
     """The read side of orders. One for each server; start `run` under the supervisor."""
 
     def __init__(
-        self, log_port: Log, database: Database, clock: Clock, live: OrderLive, source: Source | None = None
+        self,
+        log_port: Log,
+        database: Database,
+        clock: Clock,
+        live: OrderLive,
+        source: Source | None = None,
+        start_over: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`start_over` gives the database an empty file, after `lost` was called."""
         self._log = log_port
         self._database = database
         self._clock = clock
         self._live = live
         self._source = source
+        self._start_over = start_over
+        self._lost = False
+        self._remade = False
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
         self._waiters = 0
         self._polling: asyncio.Future[list[LogRecord]] | None = None
@@ -77,7 +88,19 @@ class OrderViews:
     async def run(self) -> None:
         """Consume `order.events.v1` until cancelled; `restored` is set when the views can be read."""
         while True:
-            await self._consume()
+            if self._lost and self._start_over is not None:
+                await self._start_over()
+                self._lost, self._remade = False, True
+            try:
+                await self._consume()
+            except Overloaded:
+                if not self._lost or self._remade:  # damaged again at once: the supervisor waits longer
+                    raise
+
+    def lost(self) -> None:
+        """The database was found damaged: `run` begins an empty one and makes the views again."""
+        self._lost = True
+        self._begin_again()
 
     async def _consume(self) -> None:
         """Until `rebuild` asks for another beginning."""
@@ -87,6 +110,7 @@ class OrderViews:
         try:
             consumer.seek(offsets)
             self.restored.set()
+            self._remade = False
             while (records := await self._poll(consumer)) is not None:
                 events = [event for record in records if (event := _read(record)) is not None]
                 await self._file(events, consumer.position())
@@ -127,14 +151,15 @@ class OrderViews:
             return {part: kept.offsets.get(part, begin) for part, begin in stats.begin.items()}
         self.restored.clear()
         log.info("order_views_rebuild", complete=kept.complete, offsets_held=within)
+        self._live.hold()
         await self._database.write(view_store.clear)
-        self._live.forget()
         await self._load_source()
 
         def end(tx: Transaction) -> None:
             view_store.mark_complete(tx, stats.begin)
 
         await self._database.write(end)
+        self._live.forget()
         return dict(stats.begin)
 
     async def _load_source(self) -> None:
@@ -150,11 +175,14 @@ class OrderViews:
     async def rebuild(self) -> None:
         """Throw the views away and make them again, while `run` runs; returns when they can be read."""
         await self._database.write(view_store.clear)
+        self._begin_again()
+        await self.restored.wait()
+
+    def _begin_again(self) -> None:
         self.restored.clear()
         self._again = True
         if self._polling is not None:
             self._polling.cancel()
-        await self.restored.wait()
 
     # -------------------------------------------------------------------------------------- reads
 

@@ -42,7 +42,7 @@ def translate(error: sqlite3.Error, path: Path) -> PortError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and not _has_room(path)):
         return StorageFull(f"no room left for {path}: free some space, service resumes by itself")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "Could not decode to UTF-8" in str(error):
         return Damaged(f"{path} is damaged ({error}): stop Majung and restore the file from a backup")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Overloaded(f"{path} was locked by another process for {_BUSY_S:.0f} s: {error}")

@@ -52,7 +52,7 @@ async def snapshot(services: Services) -> Snapshot:
         task_deaths=dict(services.supervisor.deaths),
         tasks_down=sorted(services.supervisor.down),
         ledger_errors=[] if consumed is None else ledger.check(consumed),
-        damage=services.log.damage() + services.live.damage() + services.history.damage(),
+        damage=_damage(services),
         waiting_for_storage=pipeline.waiting_for_storage,
         outbox_records=outbox.records,
         outbox_s=round(outbox.oldest_age_s, 3),
@@ -62,6 +62,11 @@ async def snapshot(services: Services) -> Snapshot:
         eta_outcomes=dict(services.eta.outcomes),
         routes=dict(services.router.asked),
     )
+
+
+def _damage(services: Services) -> list[str]:
+    of_positions = services.log.damage() + services.live.damage() + services.history.damage()
+    return of_positions + services.views_db.damage()
 
 
 @get("/v1/stats", summary="Rates, lag and the loss ledger", tags=["operations"])
@@ -86,9 +91,10 @@ async def readyz(services: Services) -> Response[Readiness]:
         waiting.append("rebuilding the live view")
     if services.pipeline.waiting_for_storage:
         waiting.append(f"storage: {services.pipeline.waiting_for_storage}")
+    if not services.order_views.restored.is_set():
+        waiting.append("rebuilding the views of orders")
     waiting += [f"task {name} is down" for name in sorted(services.supervisor.down)]
-    damage = services.log.damage() + services.live.damage() + services.history.damage()
-    return Response(Readiness(not waiting, waiting, damage), status_code=503 if waiting else 200)
+    return Response(Readiness(not waiting, waiting, _damage(services)), status_code=503 if waiting else 200)
 
 
 @get("/metrics", summary="Prometheus metrics", tags=["operations"], media_type=METRICS_TYPE)
