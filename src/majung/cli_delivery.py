@@ -17,10 +17,13 @@ from rich.table import Table
 
 from majung.simulate.delivery import people
 from majung.simulate.delivery.run import DeliveryPlan, run
+from majung.simulate.delivery.scene import Habits
 
 _CUSTOMERS_FOR_EACH = (
     12  # customers for each order a minute: so long does an order take at most, nearly always
 )
+
+_MOST_COOKING_MINUTES = 240  # more no server takes
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Wishes:
     leave_alone: str
     report: Path | None
     status: Path | None
+    cooking: str = ""
+    nearby: int = Habits.nearby_stores
 
     def cast(self, seed: int, riders: int, speed: float) -> people.Cast:
         """Everybody. Raises ValueError, OSError."""
@@ -53,6 +58,21 @@ class Wishes:
         name, _, place = self.leave_alone.rpartition("@")
         latitude, _, longitude = place.partition(",")
         return name, (float(latitude), float(longitude))
+
+    def habits(self) -> Habits:
+        """`MINUTES-MINUTES`, or as the kitchens do. Raises ValueError."""
+        if not self.cooking:
+            return Habits(nearby_stores=self.nearby)
+        least, _, most = self.cooking.partition("-")
+        try:
+            minutes = int(least), int(most)
+        except ValueError:
+            raise ValueError(
+                f"--cooking: {self.cooking!r} is not two numbers of minutes, such as 1-4"
+            ) from None
+        if not 1 <= minutes[0] <= minutes[1] <= _MOST_COOKING_MINUTES:
+            raise ValueError(f"--cooking: from 1 to {_MOST_COOKING_MINUTES} minutes, the least first")
+        return Habits(nearby_stores=self.nearby, cooking_minutes=minutes)
 
 
 def simulate_delivery(
@@ -83,6 +103,7 @@ def simulate_delivery(
             places=wishes.places,
             leave_alone=wishes.left_alone(),
             offer_ahead_s=wishes.offer_ahead_s,
+            habits=wishes.habits(),
             tls=ssl.create_default_context(cafile=ca) if ca else None,
             root_certificates=ca.read_bytes() if ca else None,
         )

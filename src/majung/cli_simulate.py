@@ -97,6 +97,23 @@ def simulate(
             rich_help_panel=_PANEL,
         ),
     ] = "",
+    cooking: Annotated[
+        str,
+        typer.Option(
+            metavar="MINUTES-MINUTES",
+            help="What every store promises and about needs, such as 1-4. Default: as its kitchen does, 3 to 11.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "",
+    nearby: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="A customer orders from one of so many stores that are nearest.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 40,
     offer_ahead: Annotated[
         float | None,
         typer.Option(help="Seconds: the server's dispatch.offer_ahead, if set.", rich_help_panel=_PANEL),
@@ -140,6 +157,8 @@ def simulate(
             leave_alone,
             report,
             status,
+            cooking,
+            nearby,
         )
         simulate_delivery(
             wishes,

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from majung.cli_delivery import Wishes
 from majung.simulate.delivery import names
 from majung.simulate.delivery.calibration import Calibration
 from majung.simulate.delivery.crew import Crew
@@ -19,6 +20,7 @@ from majung.simulate.delivery.http import Client
 from majung.simulate.delivery.ledger import Ledger
 from majung.simulate.delivery.people import given
 from majung.simulate.delivery.photo import bag_at_door
+from majung.simulate.delivery.shops import _longer
 from majung.stores.hours import check_hours, is_open
 from majung.stores.model import Hours, NewMenu
 
@@ -136,6 +138,29 @@ def test_lunch_and_dinner_are_the_peak_and_nights_are_not_empty() -> None:
     assert rush(18.8) == pytest.approx(1.0, abs=0.01)
     assert rush(12.3) > 0.85
     assert 0.5 <= rush(4.0) < 0.6
+
+
+def wishes(cooking: str) -> Wishes:
+    return Wishes("http://127.0.0.1:8080", 1, 1.0, None, "", None, None, "", None, None, cooking)
+
+
+def test_stores_cook_as_their_kitchens_do_or_as_one_wishes() -> None:
+    assert wishes("").habits().cooking_minutes is None
+    assert wishes("1-4").habits().cooking_minutes == (1, 4)
+    assert wishes("3-3").habits().cooking_minutes == (3, 3)
+
+
+@pytest.mark.parametrize("cooking", ["0-4", "4-1", "1-241", "4", "1-", "-1-4", "1.5-2", "short"])
+def test_a_wrong_cooking_time_is_told(cooking: str) -> None:
+    with pytest.raises(ValueError, match="--cooking"):
+        wishes(cooking).habits()
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 4, 11])
+def test_who_needs_longer_needs_some_of_it_more(minutes: int) -> None:
+    more = {_longer(minutes, Random(seed)) for seed in range(50)}
+    assert min(more) >= 1
+    assert max(more) <= minutes
 
 
 def test_given_accounts_are_taken_by_role_and_too_few_are_told() -> None:

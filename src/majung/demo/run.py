@@ -23,6 +23,8 @@ from majung.settings import load
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 20.0
 _STATUS = "city-status.json"
+# Quick dishes from stores nearby: whoever tries it sees whole orders after two or three minutes.
+_SHORT = ("--cooking", "1-3", "--nearby", "8")
 
 Process = subprocess.Popen[bytes]
 
@@ -78,6 +80,7 @@ def _city_options(data: Path, base: str, grpc: str, sizes: tuple[str, str, str, 
     return [
         *("--delivery", "--http", base, "--to", grpc, "--accounts", str(city_file(data))),
         *("--stores", stores, "--riders", riders, "--orders-per-minute", orders_per_minute, "--seed", seed),
+        *_SHORT,
         *("--places", str(data / "city-places.json"), "--status", str(data / _STATUS)),
         *("--leave-alone", f"{free_store.NAME}@{latitude},{longitude}"),
     ]
@@ -89,7 +92,7 @@ def _watch(
     started = time.monotonic()
     stats: dict[str, Any] | None = None
     city: dict[str, Any] | None = None
-    delivered = screen.Delivered()
+    delivered, arrivals = screen.Delivered(), screen.Arrivals()
     with Live(screen.status(None, None, 0.0, 0), console=console, refresh_per_second=2) as live:
         while not for_s or time.monotonic() - started < for_s:
             for name, process in zip(("server", "city"), processes, strict=True):
@@ -101,7 +104,8 @@ def _watch(
                 city = json.loads((data / _STATUS).read_text())
             now_s = time.monotonic()
             per_minute = delivered.add(now_s, city["ended"].get("DELIVERED", 0) if city else 0)
-            live.update(screen.status(stats, city, per_minute, now_s - started))
+            arriving = arrivals.add(now_s, city["eta"]["placed"]) if city else ""
+            live.update(screen.status(stats, city, per_minute, now_s - started, arriving))
             time.sleep(1)
 
 

@@ -11,6 +11,8 @@ from majung.demo.free_store import NAME
 from majung.demo.sign_in import SignIn
 
 _OVER_S = 60.0
+_ARRIVALS_OVER_S = 300.0
+_ENOUGH_ARRIVALS = 30
 _PAGES = (("order", "customer"), ("kitchen", "kitchen"), ("ride", "rider"))
 
 
@@ -50,15 +52,42 @@ class Delivered:
         return 60.0 * (count - before) / span_s if span_s > 0 else 0.0
 
 
+class Arrivals:
+    """How right the arrival times of the last minutes were: a new server's first ones are guesses."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, dict[str, float]]] = deque([(0.0, {})])
+
+    def add(self, now_s: float, found: dict[str, Any]) -> str:
+        """A line about it; `found` is a stage of the report, whose counts only grow."""
+        seen = found["seen"]
+        means = [name for name in found if name.startswith("mean_")]
+        sums = {name: found[name] * seen for name in means} | {"seen": seen, "hits": found["hits"]}
+        self._seen.append((now_s, sums))
+        while len(self._seen) > 2 and now_s - self._seen[0][0] > _ARRIVALS_OVER_S:
+            self._seen.popleft()
+        before = self._seen[0][1]
+        lately = {name: value - before.get(name, 0.0) for name, value in sums.items()}
+        count = round(lately["seen"])
+        if count < _ENOUGH_ARRIVALS:
+            return f"being learned from deliveries, {count} so far"
+        rates = {name: lately[name] / count for name in means}
+        return eta_line(rates | {"seen": count, "hit_rate": lately["hits"] / count})
+
+
 def status(
-    stats: dict[str, Any] | None, city: dict[str, Any] | None, per_minute: float, since_s: float
+    stats: dict[str, Any] | None,
+    city: dict[str, Any] | None,
+    per_minute: float,
+    since_s: float,
+    arrivals: str = "",
 ) -> Table:
     """One small table. `stats` is `/v1/stats`, `city` what the simulator reports."""
     table = Table.grid(padding=(0, 3))
     if stats is None:
         table.add_row("", "waiting for the first riders …")
         return table
-    for name, text in [*_of_server(stats), *_of_city(city, per_minute)]:
+    for name, text in [*_of_server(stats), *_of_city(city, per_minute, arrivals)]:
         table.add_row(f"[bold]{name}[/]", text)
     table.add_row("", f"[dim]running for {since_s:.0f} s · Ctrl-C stops[/]")
     return table
@@ -81,7 +110,7 @@ def _of_server(stats: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _of_city(city: dict[str, Any] | None, per_minute: float) -> list[tuple[str, str]]:
+def _of_city(city: dict[str, Any] | None, per_minute: float, arrivals: str) -> list[tuple[str, str]]:
     if city is None:
         return [("orders", "the stores are opening …")]
     opened = "   ".join(f"{state} {count}" for state, count in city["open"].items())
@@ -92,9 +121,8 @@ def _of_city(city: dict[str, Any] | None, per_minute: float) -> list[tuple[str, 
         ("ended", f"{ended or '–'}   {per_minute:.0f} delivered a minute   {city['late']} late"),
         ("matched", f"p50 {matched['p50']:.0f} ms, p99 {matched['p99']:.0f} ms after it could be offered"),
     ]
-    shown = city["eta"]["placed"]
-    if shown["seen"]:
-        lines.append(("arrival", eta_line(shown)))
+    if arrivals:
+        lines.append(("arrival", arrivals))
     if city["anomalies"]:
         lines.append(("[red]wrong[/]", str(city["anomalies"][0])))
     return lines

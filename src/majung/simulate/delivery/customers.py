@@ -17,7 +17,6 @@ from majung.simulate.delivery.shops import away_m
 _KOREA_H = 9
 _PEAK = max(demand(hour / 10) for hour in range(240))
 _QUIETEST = 0.5
-_STORES_LOOKED_AT = 40
 _ETA_AFTER_S = 1.0  # real seconds: the page shows it a moment after the change
 
 
@@ -91,7 +90,8 @@ class Customers:
     async def _place(self, number: int, random: Random) -> Tale | None:
         """Look, choose and order; after a refusal look again, as somebody who is hungry does."""
         scene, person, home = self._scene, self._people[number], self._home(number)
-        where = f"lat={home['latitude']}&lon={home['longitude']}&open_only=true&limit={_STORES_LOOKED_AT}"
+        where = f"lat={home['latitude']}&lon={home['longitude']}&open_only=true"
+        where += f"&limit={scene.habits.nearby_stores}"
         for _ in range(3):
             found = (await scene.ask(person, "GET", f"/v1/stores?{where}")).json().get("stores", [])
             stores = [s for s in found if s.get("delivers", True) and s["name"] != self._avoid]

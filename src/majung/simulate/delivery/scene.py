@@ -27,6 +27,10 @@ class Habits:
     watches: float = 0.25  # customers who keep the page open while they wait
     answers_within_s: tuple[float, float] = (1.5, 7.0)
     accepts_within_s: tuple[float, float] = (3.0, 15.0)
+    nearby_stores: int = 40  # a customer orders from one of so many that are nearest
+    cooking_minutes: tuple[int, int] | None = (
+        None  # every store promises and needs so much; None: as its kitchen does
+    )
 
 
 @dataclass

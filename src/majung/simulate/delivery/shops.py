@@ -11,6 +11,7 @@ from majung.simulate.delivery.people import Person
 from majung.simulate.delivery.scene import Scene
 
 _AWAY_M = 350.0
+_LONGER_PART = (0.4, 0.8)  # of what was said, when a store needs longer
 
 
 class Shop:
@@ -109,7 +110,9 @@ class Shop:
         if random.random() < scene.habits.store_rejects:
             reason = {"reason": random.choice(names.REJECTIONS)}
             return await scene.command(self._person, order_id, "reject", reason)
-        minutes = {"cooking_minutes": random.randint(*self._kitchen.minutes)}
+        minutes = {
+            "cooking_minutes": random.randint(*(scene.habits.cooking_minutes or self._kitchen.minutes))
+        }
         return await scene.command(self._person, order_id, "accept", minutes)
 
     async def _cook(self, order: dict[str, Any], random: Random) -> None:
@@ -122,11 +125,16 @@ class Shop:
             return
         if random.random() < scene.habits.store_needs_longer:
             await scene.pause(max(0.0, 0.5 * needs_s - since_s))
-            longer = {"cooking_minutes": order["cooking_minutes"] + random.choice((3, 5))}
+            longer = {"cooking_minutes": order["cooking_minutes"] + _longer(order["cooking_minutes"], random)}
             order = await scene.command(self._person, order_id, "cooking-time", longer) or order
             needs_s, since_s = 1.3 * needs_s, max(since_s, 0.5 * needs_s)
         await scene.pause(needs_s - since_s)
         await scene.command(self._person, order_id, "ready")
+
+
+def _longer(minutes: int, random: Random) -> int:
+    """How many minutes more."""
+    return max(1, round(minutes * random.uniform(*_LONGER_PART)))
 
 
 def _site(scene: Scene, random: Random) -> tuple[float, float]:
