@@ -28,6 +28,7 @@ from majung.notify.subscriptions import Subscriptions
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
 from majung.orders.order_live import OrderLive
+from majung.orders.proof_keeping import ProofKeeping
 from majung.orders.proofs import ProofStore
 from majung.orders.service import OrderService
 from majung.orders.view_source import kept_events
@@ -167,6 +168,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             sign_up=SignUp(auth, clock, settings.delivery),
             orders=orders,
             proofs=ProofStore(data / "proofs", database),
+            proof_keeping=ProofKeeping(data / "proofs", database, settings.delivery.keep_proofs_for),
             relay=relay,
             dispatch=dispatch,
             views_db=views_db,

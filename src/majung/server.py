@@ -81,6 +81,7 @@ async def _housekeeping(services: Services) -> None:
     await services.quarantine.drop_old()
     await services.fences.drop_old(now_ms)
     await services.relay.drop_old(now_ms)
+    await services.proof_keeping.drop_old(now_ms)
     await services.dispatch.drop_old(now_ms)
     await services.eta.drop_old(now_ms)
     await services.webhooks.drop_old(now_ms)

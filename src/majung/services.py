@@ -18,6 +18,7 @@ from majung.notify.subscriptions import Subscriptions
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
 from majung.orders.order_live import OrderLive
+from majung.orders.proof_keeping import ProofKeeping
 from majung.orders.proofs import ProofStore
 from majung.orders.service import OrderService
 from majung.orders.views import OrderViews
@@ -62,6 +63,7 @@ class Services:
     sign_up: SignUp
     orders: OrderService
     proofs: ProofStore
+    proof_keeping: ProofKeeping
     relay: Relay
     dispatch: Dispatch
     views_db: DisposableDatabase

@@ -223,6 +223,9 @@ class DeliverySettings(_Section):
         pattern=r"^(-?\d{1,2}(\.\d+)?,-?\d{1,3}(\.\d+)?)?$",
         description="LAT,LON: the rider's page offers to ride a simulated position that begins here.",
     )
+    keep_proofs_for: Duration | None = Field(
+        None, description="Photos and signatures go so long after the end of their order; unset: never."
+    )
 
     @property
     def sign_up_roles(self) -> frozenset[str]:
