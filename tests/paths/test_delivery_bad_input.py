@@ -67,9 +67,11 @@ def test_an_item_that_is_gone(four: Four) -> None:
     at_store(four, "sold-out", {"item_id": "noodles", "sold_out": True})
     told = problem(four.customer.post("/v1/orders", four.wish()), 409, "item-gone")
     assert "칼국수 is sold out" in told["detail"]
+    assert told["item_id"] == "noodles"
     at_store(four, "menu", {"items": []})
     told = problem(four.customer.post("/v1/orders", four.wish()), 409, "item-gone")
     assert "no longer on the menu" in told["detail"]
+    assert told["item_id"] == "noodles"
     at_store(four, "menu", MENU)
 
 

@@ -77,8 +77,10 @@ def test_lines_options_and_fee() -> None:
     ],
 )
 def test_why_not(wished: list[WishedLine], problem: type[StoreProblem], says: str) -> None:
-    with pytest.raises(problem, match=says):
+    with pytest.raises(problem, match=says) as told:
         price_order(STORE, MENU, wished, HERE, NOW_MS)
+    if isinstance(told.value, ItemGone):
+        assert told.value.item_id == wished[0].item_id
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,11 @@ class OutOfArea(StoreProblem):
 
 
 class ItemGone(StoreProblem):
-    """An item or option is sold out, or no longer on the menu."""
+    """An item or option is sold out, or no longer on the menu. `item_id`: of the line that cannot be had."""
+
+    def __init__(self, message: str, item_id: str) -> None:
+        super().__init__(message)
+        self.item_id = item_id
 
 
 class PriceChanged(StoreProblem):
@@ -88,9 +92,9 @@ def price_order(store: Store, menu: Menu, wished: Sequence[WishedLine], at: Addr
 
 def _line(item: Item | None, wished: WishedLine) -> Line:
     if item is None:
-        raise ItemGone(f"{wished.item_id!r} is no longer on the menu")
+        raise ItemGone(f"{wished.item_id!r} is no longer on the menu", wished.item_id)
     if item.sold_out:
-        raise ItemGone(f"{item.name} is sold out")
+        raise ItemGone(f"{item.name} is sold out", item.item_id)
     if not 1 <= wished.quantity <= MAX_QUANTITY:
         raise ValueError(f"{item.name}: 1 to {MAX_QUANTITY} of one item")
     chosen = _chosen(item, wished.options)
@@ -113,9 +117,9 @@ def _chosen(item: Item, option_ids: Sequence[str]) -> list[Option]:
             raise ValueError(f"{item.name}: choose only one of {group.name!r}")
         for option in mine:
             if option.sold_out:
-                raise ItemGone(f"{item.name}: {option.name} is sold out")
+                raise ItemGone(f"{item.name}: {option.name} is sold out", item.item_id)
         left.difference_update(option.option_id for option in mine)
         chosen += mine
     if left:
-        raise ItemGone(f"{item.name}: the option {min(left)[:64]!r} is no longer on the menu")
+        raise ItemGone(f"{item.name}: the option {min(left)[:64]!r} is no longer on the menu", item.item_id)
     return chosen

@@ -29,6 +29,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     """RFC 9457: what went wrong, for a program (`type`, `status`) and for a person (`title`, `detail`).
 
     `order`, of an order-conflict: the order as it is now. `priced`, of price-changed: what it costs now.
+    `item_id`, of item-gone: of the line that cannot be had.
     """
 
     type: str
@@ -37,6 +38,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     order: Order | None = None
     priced: Priced | None = None
+    item_id: str = ""
 
 
 _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
@@ -57,7 +59,6 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (LookupError, 404, "not-found", "Not found"),
     (ChangedMeanwhile, 412, "changed-meanwhile", "Changed meanwhile"),
     (StoreClosed, 409, "store-closed", "The store is closed"),
-    (ItemGone, 409, "item-gone", "Sold out, or no longer on the menu"),
     (OutOfArea, 400, "out-of-area", "The store does not deliver there"),
     (TooSmall, 400, "too-small", "Below the store's minimum"),
     (RecursionError, 400, "bad-request", "Bad request"),
@@ -81,6 +82,9 @@ def describe(problem: Exception) -> Problem:
         return Problem("order-conflict", "The order has moved on", 409, str(problem), problem.current)
     if isinstance(problem, PriceChanged):
         return Problem("price-changed", "The price has changed", 409, str(problem), priced=problem.priced)
+    if isinstance(problem, ItemGone):
+        title = "Sold out, or no longer on the menu"
+        return Problem("item-gone", title, 409, str(problem), item_id=problem.item_id)
     if isinstance(problem, PortError):
         log.warning("backend_refused", problem=str(problem))
     for kind, status, name, title in _TABLE:
