@@ -122,6 +122,7 @@ export interface Standing {
 export interface Searching {
   order_id: string;
   since_ms: number;
+  start_at_ms: number;
   tries: number;
   radius_m: number;
   refused: number;
@@ -130,8 +131,26 @@ export interface Searching {
 
 export interface Unassigned {
   orders: Searching[];
+  unassigned: number;
   riders_on_duty: number;
   riders_free: number;
+}
+
+/** Shares of 1; an error is what happened minus what was said. `promised`: what was shown first. */
+export interface StageCalibration {
+  stage: string;
+  n: number;
+  inside: number;
+  early: number;
+  later: number;
+  mean_error_s: number;
+  mean_abs_error_s: number;
+  mean_width_s: number;
+}
+
+export interface Calibration {
+  aimed_inside: number;
+  stages: StageCalibration[];
 }
 
 const json = (method: string, body: unknown, headers: Record<string, string> = {}): RequestInit => ({
@@ -178,6 +197,7 @@ export const deliveryApi = {
   /** As of that version: the arrival follows the order by a moment. */
   eta: ({ order_id, version }: Order) => get<Eta>(`/v1/orders/${id(order_id)}/eta`, { at_least_version: version }),
   late: async () => (await get<{ orders: (Eta & { order_id: string })[] }>("/v1/eta/late")).orders,
+  calibration: (days: number) => get<Calibration>("/v1/eta/calibration", { days }),
   riderOf: (order: string) => get<RiderPlace>(`/v1/orders/${id(order)}/rider`),
   route: (from: Place, to: Place, signal?: AbortSignal) =>
     get<Route>("/v1/routes", { from: `${from.latitude},${from.longitude}`, to: `${to.latitude},${to.longitude}` }, signal),

@@ -1,16 +1,18 @@
 // What dispatch says of itself: who is free, and which orders still look for a rider.
 
 import { createSubscriber } from "svelte/reactivity";
-import { deliveryApi, type Unassigned } from "../delivery/api";
+import { deliveryApi, type Searching, type Unassigned } from "../delivery/api";
 
 const EVERY_MS = 5000;
 let latest: Unassigned | null = null;
+let byId: ReadonlyMap<string, Searching> = new Map();
 
 const subscribe = createSubscriber((update) => {
   const load = () =>
     void deliveryApi.unassigned().then(
       (found) => {
         latest = found;
+        byId = new Map(found.orders.map((one) => [one.order_id, one]));
         update();
       },
       () => undefined, // the next one may get through
@@ -25,5 +27,10 @@ export const dispatch = {
   get now(): Unassigned | null {
     subscribe();
     return latest;
+  },
+  /** How the search for this order's rider goes; undefined: it has a rider, or none is looked for yet. */
+  of(order_id: string): Searching | undefined {
+    subscribe();
+    return byId.get(order_id);
   },
 };
