@@ -111,6 +111,7 @@ def test_delays_stay_within_their_bounds(told: list[tuple[str, float]]) -> None:
 def test_a_kitchen_stays_within_its_bounds(told: list[tuple[float, float]]) -> None:
     learned = Learned(Ways())
     for said_s, needed_s in told:
+        learned.said("s", said_s)
         learned.cooked("s", said_s, needed_s)
     assert 0.199 <= learned.cooking("s").ratio <= 5.001 and math.isfinite(learned.cooking("s").said_s)
 
@@ -128,6 +129,18 @@ def test_a_kitchen_is_believed_when_it_has_cooked_a_few_and_lately() -> None:
     for _ in range(60):
         learned.cooked("slow", 600, 600)
     assert learned.cooking("slow").ratio < 1.2
+
+
+def test_how_long_kitchens_say_is_known_when_they_accept() -> None:
+    learned = Learned(Ways())
+    assert learned.cooking("s").said_s == 900
+    for number in range(30):
+        learned.said(f"other-{number % 10}", 300)
+    assert 300 <= learned.cooking("new").said_s < 370
+    for _ in range(20):
+        learned.said("s", 1_200)
+    assert learned.cooking("s").said_s > 900
+    assert learned.cooking("s").ratio == 1.0
 
 
 def test_the_number_of_kitchens_is_bounded() -> None:

@@ -44,6 +44,7 @@ def _learn_of_steps(tracked: Tracked, before: SlimOrder, learned: Learned) -> No
     order = tracked.order
     if order.accepted_at_ms and not before.accepted_at_ms:
         learned.took("accept", (order.accepted_at_ms - order.placed_at_ms) / 1000)
+        learned.said(order.store_id, order.cooking_minutes * 60)
     if order.rider_id and not before.rider_id and not order.carried:
         learned.took("match", (order.assigned_at_ms - order.accepted_at_ms) / 1000)
     if order.ready_at_ms and not before.ready_at_ms:

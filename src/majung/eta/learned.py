@@ -36,17 +36,22 @@ class Mean(msgspec.Struct):
 
 
 class Kitchen(msgspec.Struct):
-    """How a store cooked lately: what it needed of what it said, and how long it said, seconds."""
+    """How a store cooked lately: how long it said, seconds, and what it needed of that; of how many orders each."""
 
     ratio: float = 1.0
     said_s: float = 900.0
     seen: float = 0.0
+    heard: float = 0.0
 
-    def add(self, said_s: float, ratio: float, memory: float) -> None:
-        """One more order is ready; about so many are remembered."""
+    def say(self, said_s: float, memory: float) -> None:
+        """One more order was accepted; about so many are remembered."""
+        self.heard = min(self.heard + 1, memory)
+        self.said_s += (said_s - self.said_s) / self.heard
+
+    def add(self, ratio: float, memory: float) -> None:
+        """One more order is ready."""
         self.seen = min(self.seen + 1, memory)
         self.ratio += (ratio - self.ratio) / self.seen
-        self.said_s += (said_s - self.said_s) / self.seen
 
 
 class StoredErrors(msgspec.Struct, frozen=True):
@@ -75,7 +80,7 @@ class Learned:
         self.ways = ways
         self.delays = {name: Mean(guess) for name, (guess, _) in DELAYS.items()}
         self.errors = {stage: Errors() for stage in Stage}
-        self._everywhere = Kitchen(seen=10.0)
+        self._everywhere = Kitchen(seen=10.0, heard=3.0)
         self._kitchens: OrderedDict[str, Kitchen] = OrderedDict()
         self.changed: set[str] = set()
 
@@ -90,11 +95,10 @@ class Learned:
         everywhere, own = self._everywhere, self._kitchens.get(store_id)
         if own is None:
             return everywhere
-        part = own.seen / (own.seen + _PRIOR_ORDERS)
+        seen, heard = own.seen / (own.seen + _PRIOR_ORDERS), own.heard / (own.heard + _PRIOR_ORDERS)
         return Kitchen(
-            everywhere.ratio + part * (own.ratio - everywhere.ratio),
-            everywhere.said_s + part * (own.said_s - everywhere.said_s),
-            own.seen,
+            everywhere.ratio + seen * (own.ratio - everywhere.ratio),
+            everywhere.said_s + heard * (own.said_s - everywhere.said_s),
         )
 
     # ----------------------------------------------------------------------------------- learning
@@ -105,19 +109,28 @@ class Learned:
             self.delays[name].add(value, DELAYS[name][1])
             self.changed.add(f"delay {name}")
 
+    def said(self, store_id: str, said_s: float) -> None:
+        """A kitchen accepted an order and said how long: known long before any is cooked."""
+        if 0 < said_s < math.inf:
+            self._kitchen(store_id).say(said_s, _LATELY)
+            self._everywhere.say(said_s, _EVERYWHERE_LATELY)
+
     def cooked(self, store_id: str, said_s: float, needed_s: float) -> None:
         """A kitchen said so long and needed so long."""
-        if not (0 < said_s < math.inf and 0 <= needed_s < math.inf):
-            return
-        ratio = min(max(needed_s / said_s, _RATIOS[0]), _RATIOS[1])
+        if 0 < said_s < math.inf and 0 <= needed_s < math.inf:
+            ratio = min(max(needed_s / said_s, _RATIOS[0]), _RATIOS[1])
+            self._kitchen(store_id).add(ratio, _LATELY)
+            self._everywhere.add(ratio, _EVERYWHERE_LATELY)
+
+    def _kitchen(self, store_id: str) -> Kitchen:
+        """What is known of a kitchen, about to be changed; the one that changed longest ago makes room."""
         own = self._kitchens.setdefault(store_id, Kitchen())
-        own.add(said_s, ratio, _LATELY)
         self._kitchens.move_to_end(store_id)
-        self._everywhere.add(said_s, ratio, _EVERYWHERE_LATELY)
         self.changed |= {f"kitchen {store_id}", f"kitchen {EVERYWHERE}"}
         while len(self._kitchens) > MAX_KITCHENS:
             gone, _ = self._kitchens.popitem(last=False)
             self.changed.discard(f"kitchen {gone}")
+        return own
 
     def missed(self, stage: Stage, error: float) -> None:
         """An arrival came so much later (of what was left and a minute) than predicted in that stage."""
