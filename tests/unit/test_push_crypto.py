@@ -105,7 +105,12 @@ def test_a_push_service_can_tell_who_sends() -> None:
     assert scheme == "vapid"
     point = unb64(fields["k"])
     assert (len(point), point[0], fields["k"]) == (65, 4, vapid.public_key)
-    numbers: dict[str, str | list[str]] = {"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}
+    numbers: dict[str, str | list[str]] = {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": b64(point[1:33]),
+        "y": b64(point[33:]),
+    }
     token = jwt.decode(fields["t"], ECKey.import_key(numbers), algorithms=["ES256"])
     assert token.claims == {
         "aud": "https://push.example.net",
