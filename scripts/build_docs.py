@@ -28,7 +28,7 @@ Json = dict[str, Any]
 PROTO = "majung/location/v1/location.proto"
 MADE = "<!-- Made by `make docs`; change the code instead. -->"
 PROBLEM = "application/problem+json"
-METHODS = ("get", "post", "put", "delete")
+METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> Iterator[str]:
