@@ -22,6 +22,7 @@ from majung.serve.http.app import api_description  # noqa: E402
 from majung.serve.http.openapi_words import PROBLEMS  # noqa: E402
 from majung.settings import Settings  # noqa: E402
 from majung.settings_doc import rows  # noqa: E402
+from scripts.build_proto import protoc  # noqa: E402
 
 Json = dict[str, Any]
 
@@ -193,15 +194,9 @@ def values(schemas: Json) -> Iterator[str]:
 
 def parse_proto() -> descriptor_pb2.FileDescriptorProto:
     """The contract with its comments, as protoc reads it."""
-    from grpc_tools import protoc
-
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "set"
-        status = protoc.main(
-            ["protoc", f"-I{ROOT / 'proto'}", "--include_source_info", f"--descriptor_set_out={made}", PROTO]
-        )
-        if status:
-            sys.exit(status)
+        protoc("--include_source_info", f"--descriptor_set_out={made}", PROTO)
         return descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file[0]
 
 

@@ -74,6 +74,7 @@ def test_the_demo_position_rides_to_the_store_and_to_the_door(tmp_path: Path, vi
         page.reload()
         bar(page, "your position is simulated")
         stands_at(server, rider_id, DOOR)
+        page.close()  # before its server goes
 
 
 def test_without_the_setting_nobody_pretends(tmp_path: Path, visit: Open) -> None:
@@ -85,3 +86,4 @@ def test_without_the_setting_nobody_pretends(tmp_path: Path, visit: Open) -> Non
             "performance.getEntriesByName(location.origin + '/v1/map/config.json').length > 0"
         )
         expect(page.get_by_role("group", name="Demo position")).to_have_count(0)
+        page.close()

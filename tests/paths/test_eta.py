@@ -153,7 +153,7 @@ def test_who_may_ask(server: Server, town: Town) -> None:
         assert town.customer("GET", admins_only).status_code == 403
         assert town.store("GET", admins_only).status_code == 403
     town.cancel(order)
-    assert town.customer("GET", path).status_code == 404
+    wait(lambda: town.customer("GET", path).status_code == 404)
 
 
 def test_a_straight_way(server: Server, town: Town) -> None:

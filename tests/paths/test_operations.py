@@ -53,7 +53,7 @@ def test_quarantine_says_why(module_server: Server, fleet: str) -> None:
     assert item["rider_id"].startswith("fleet-")
     assert (item["door"], item["principal"]) == ("grpc", "gateway:operations-fleet")
     assert "95" in item["detail"]
-    assert abs(item["received_at_ms"] - NOW_MS) < 600_000
+    assert NOW_MS <= item["received_at_ms"] <= time.time_ns() // 1_000_000
 
 
 def test_quarantine_comes_newest_first_in_pages(module_server: Server, fleet: str) -> None:

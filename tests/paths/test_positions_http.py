@@ -99,7 +99,7 @@ def test_latest_of_one(reads: Server) -> None:
     assert found["rider_id"] == rider_id
     assert (found["latitude"], found["longitude"]) == pytest.approx((latitude, longitude), abs=1e-9)
     assert found["accuracy_m"] == 5.0
-    assert abs(found["received_at_ms"] - NOW_MS) < 600_000
+    assert NOW_MS <= found["received_at_ms"] <= time.time_ns() // 1_000_000
     assert "speed_mps" not in found, "what is not known is left out"
     refused(get(reads, "/v1/riders/nobody/position"), 404, "nobody")
     refused(get(reads, f"/v1/riders/{'x' * 129}/position"), 400, "rider_id")
