@@ -48,7 +48,7 @@ class Kit:
         self.live = await EmbeddedLiveStore.open(self.folder, CellSettings(), self.clock)
         self.database = await EmbeddedDatabase(self.folder / "majung.db").open()
         self.outward = Outward(
-            OutwardSettings.model_validate({"allow_networks": "127.0.0.0/8,::1/128", "timeout": "500ms"})
+            OutwardSettings.model_validate({"allow_networks": "127.0.0.0/8,::1/128", "timeout": "5s"})
         )
         await self.start()
 

@@ -114,7 +114,7 @@ def receiving(
         receiver.close()
 
 
-def wait_for(condition: Callable[[], object], within_s: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Until it is true; fails when it never is."""
     deadline = time.monotonic() + within_s
     while not condition():

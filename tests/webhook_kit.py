@@ -28,7 +28,7 @@ from majung.webhooks.signing import verify
 
 LOOPBACK = "127.0.0.0/8"
 ADMIN = Principal("admin:admin", Role.ADMIN)
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 ACCOUNT = "INSERT INTO account (name, role, password_hash, created_at_ms, store_id) VALUES (?, ?, '', 0, ?)"
 Reply = tuple[int, dict[str, str]]
 

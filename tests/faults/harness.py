@@ -125,7 +125,7 @@ class Traffic:
         await self._fleet.close()
 
 
-async def wait_ready(server: Server, within_s: float = 30.0) -> None:
+async def wait_ready(server: Server, within_s: float = 60) -> None:
     """Poll `/readyz` without blocking the traffic in this process."""
     deadline = time.monotonic() + within_s
     async with httpx.AsyncClient(timeout=2) as client:

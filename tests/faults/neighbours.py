@@ -47,7 +47,7 @@ class Neighbours:
         assert self.served > 0
 
 
-def wait_for(what: str, condition: Callable[[], bool], within_s: float = 30) -> None:
+def wait_for(what: str, condition: Callable[[], bool], within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"

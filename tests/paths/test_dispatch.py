@@ -81,7 +81,7 @@ class Rider(Person):
         self.post("/v1/riders/me/duty", {"on": False})
 
 
-def wait(look: Callable[[], Any], within_s: float = 20) -> Any:
+def wait(look: Callable[[], Any], within_s: float = 60) -> Any:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if found := look():

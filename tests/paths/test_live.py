@@ -19,7 +19,7 @@ from tests.server import Server, start_server
 HOME = (37.4979, 127.0276)
 AWAY = (37.5500, 127.0276)
 GANGNAM = {"south": 37.49, "west": 127.02, "north": 37.51, "east": 127.04}
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 Message = dict[str, Any]
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.server import Server, start_server
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 OVERLAND_OK = {"result": "ok"}
 

@@ -35,7 +35,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Four]:
         yield Four(server)
 
 
-def wait(look: Callable[[], Any], within_s: float = 20) -> Any:
+def wait(look: Callable[[], Any], within_s: float = 60) -> Any:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if found := look():

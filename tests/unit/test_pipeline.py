@@ -47,7 +47,7 @@ async def send(services: Services, positions: Sequence[Position]) -> None:
 
 async def settle(services: Services) -> None:
     """Until everything in the log has been processed."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await services.pipeline.lag()).records:
             await asyncio.sleep(0.002)
 
