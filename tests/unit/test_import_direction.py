@@ -22,6 +22,7 @@ DOMAINS = (
     "share",
     "addresses",
     "notify",
+    "friends",
 )
 ENTRY_POINTS = (
     "cli",

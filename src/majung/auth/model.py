@@ -16,6 +16,7 @@ class Role(StrEnum):
     CUSTOMER = "customer"  # orders, and follows its own orders
     RIDER = "rider"  # rides: reports for and sees its own rider, goes on duty, carries its own job
     STORE = "store"  # runs its own store: menu, hours, the orders that came to it
+    PERSON = "person"  # has friends: reports for itself, sees of its friends what each lets it see
     SHARE = "share"  # whoever has a share link: follows one order, and only so far as a stranger may
 
 
@@ -25,8 +26,8 @@ NO_ACCOUNTS = frozenset({Role.DEVICE, Role.SHARE})  # roles of credentials that 
 class Principal(msgspec.Struct, frozen=True):
     """The authenticated caller. `subject` is unique.
 
-    `rider_id` is set for a device and for a rider's account, `store_id` for the account of a store once it
-    has registered one, `order_id` for a share link.
+    `rider_id` is set for a device, for a rider's account and for a person (`person-…`), `store_id` for the
+    account of a store once it has registered one, `order_id` for a share link.
     """
 
     subject: str

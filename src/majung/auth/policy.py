@@ -47,6 +47,7 @@ class Action(StrEnum):
     MANAGE_ANY_STORE = "manage_any_store"
     WEBHOOKS = "webhooks"  # of the store that one runs
     MANAGE_ANY_WEBHOOK = "manage_any_webhook"
+    FRIENDS = "friends"  # have friends, decide what they see, see what they show (friends.consent says what)
     DUTY = "duty"  # be on and off duty, get and answer offers, as one's own rider
 
 
@@ -66,7 +67,7 @@ _OPERATES = _READS | {
 _HAS_PART = frozenset({Action.ORDER_READ, Action.ORDER_COMMAND, Action.STORE_READ})
 
 TABLE: dict[Role, frozenset[Action]] = {
-    Role.ADMIN: frozenset(Action) - {Action.READ_SHARED_ORDER},
+    Role.ADMIN: frozenset(Action) - {Action.READ_SHARED_ORDER, Action.FRIENDS},
     Role.OPERATOR: _OPERATES,
     Role.VIEWER: _READS,
     Role.GATEWAY: frozenset({Action.REPORT_ANY, Action.REPORT_OWN}),
@@ -74,9 +75,12 @@ TABLE: dict[Role, frozenset[Action]] = {
     Role.CUSTOMER: _HAS_PART | {Action.ORDER_PLACE},
     Role.RIDER: _HAS_PART | _READS | {Action.REPORT_OWN, Action.DUTY},
     Role.STORE: _HAS_PART | {Action.STORE_MANAGE, Action.WEBHOOKS},
+    Role.PERSON: _READS | {Action.REPORT_OWN, Action.FRIENDS},
     Role.SHARE: frozenset({Action.READ_SHARED_ORDER}),
 }
-RIDES = frozenset({Role.DEVICE, Role.RIDER})  # roles that belong to one rider: `Principal.rider_id`
+RIDES = frozenset(
+    {Role.DEVICE, Role.RIDER, Role.PERSON}
+)  # roles that belong to one rider: `Principal.rider_id`
 
 
 def may(principal: Principal, action: Action) -> bool:

@@ -8,6 +8,15 @@ from enum import StrEnum
 import msgspec
 
 MAX_SEQ = 2**63 - 1
+PERSON_PREFIX = "person-"
+
+
+def kind_of(rider_id: str) -> str:
+    """Whose position it is: "person" (friends; the prefix is theirs alone) or "rider".
+
+    The kinds share the way in and nothing on the way out: what is shown of riders never shows a person.
+    """
+    return "person" if rider_id.startswith(PERSON_PREFIX) else "rider"
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from majung.positions.model import LivePosition, Position
+from majung.positions.model import LivePosition, Position, kind_of
 from majung.positions.triggers import FenceStates
 
 
@@ -27,4 +27,5 @@ def as_live(position: Position) -> LivePosition:
         position.accuracy_m,
         position.speed_mps,
         position.heading_deg,
+        kind_of(position.rider_id),
     )

@@ -41,6 +41,7 @@ from majung.settings.delivery import (
     ShareSettings,
     WebhookSettings,
 )
+from majung.settings.friends import FriendsSettings, MqttSettings
 
 __all__ = [
     "AddressSettings",
@@ -51,10 +52,12 @@ __all__ = [
     "DispatchSettings",
     "Duration",
     "EtaSettings",
+    "FriendsSettings",
     "HistorySettings",
     "LiveSettings",
     "LogSettings",
     "MapSettings",
+    "MqttSettings",
     "NotifySettings",
     "OutwardSettings",
     "PositionSettings",
@@ -98,6 +101,8 @@ class Settings(BaseSettings):
     outward: OutwardSettings = OutwardSettings()
     webhooks: WebhookSettings = WebhookSettings()
     notify: NotifySettings = NotifySettings()
+    friends: FriendsSettings = FriendsSettings()
+    mqtt: MqttSettings = MqttSettings()
 
     @property
     def tiles_path(self) -> Path:
