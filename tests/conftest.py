@@ -1,6 +1,7 @@
 """Fixtures that many tests share. A test that needs something the machine lacks says so by name."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,27 @@ def chromium() -> str:
             return candidate
     leave_out("Chromium (Debian: apt install chromium; or set CHROMIUM_PATH)")
     raise AssertionError
+
+
+def program(name: str, package: str) -> str:
+    """The path of a server program that Debian installs, also where only root has its folder on the path."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        leave_out(f"{name} (Debian: apt install {package})")
+        raise AssertionError
+    return found
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> str:
+    """The path of `redis-server`."""
+    return program("redis-server", "redis-server")
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """The path of the MQTT broker `mosquitto`."""
+    return program("mosquitto", "mosquitto")
 
 
 @pytest.fixture
