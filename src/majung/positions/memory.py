@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 import msgspec
 
 from majung.ports import LiveStore
-from majung.positions.model import Position
+from majung.positions.model import PERSON_PREFIX, Position
 from majung.positions.state import RiderState
 from majung.positions.triggers import Triggers
 
@@ -42,7 +42,9 @@ class RiderMemory:
         found = await self._live.load_states(missing)
         for rider_id in missing:
             data = found.get(rider_id)
-            self.states[rider_id] = self._revive(rider_id, data) if data else RiderState(sessions={})
+            self.states[rider_id] = (
+                self._revive(rider_id, data) if data else RiderState(sessions={})
+            )
 
     async def restore(self) -> AsyncIterator[list[Position]]:
         """Forget what is in memory and read the checkpoint; yields the newest positions, in chunks."""
@@ -67,6 +69,10 @@ class RiderMemory:
 
     def _revive(self, rider_id: str, data: bytes) -> RiderState:
         state = _decode(data)
+        if rider_id.startswith(PERSON_PREFIX):
+            state.fences = (
+                None  # of a rider who had such a name before it was a person's: people raise no events
+            )
         if state.fences is not None:
             self._triggers.remember(rider_id, state.fences)
         return state

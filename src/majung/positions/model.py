@@ -9,6 +9,7 @@ import msgspec
 
 MAX_SEQ = 2**63 - 1
 PERSON_PREFIX = "person-"
+RIDER, PERSON = "rider", "person"  # kinds
 
 
 def kind_of(rider_id: str) -> str:
@@ -16,7 +17,7 @@ def kind_of(rider_id: str) -> str:
 
     The kinds share the way in and nothing on the way out: what is shown of riders never shows a person.
     """
-    return "person" if rider_id.startswith(PERSON_PREFIX) else "rider"
+    return PERSON if rider_id.startswith(PERSON_PREFIX) else RIDER
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -39,6 +40,11 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     heading_deg: float | None = None
     tags: dict[str, str] | None = None
     door: str = ""
+
+
+def is_person(position: Position) -> bool:
+    """Whether a person reported it."""
+    return position.rider_id.startswith(PERSON_PREFIX)
 
 
 class Reason(StrEnum):

@@ -4,11 +4,15 @@ Effects stand in an order that survives a crash at any point: history (idempoten
 (idempotent by id), then what is only a view (live index, viewers), and last the checkpoint, which holds
 the processing state together with the offsets that it belongs to. After a crash the consumer goes back
 to the checkpoint and does the last seconds again, with the same result.
+
+Riders and people (`model.kind_of`) come in the same way and part at the end: riders are shown by the hub and
+raise events, people are told to `people_listeners` alone and raise none.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import msgspec
 import structlog
@@ -22,10 +26,10 @@ from majung.positions import plausible
 from majung.positions.fences import FenceService
 from majung.positions.ingest import POSITIONS_TOPIC
 from majung.positions.memory import RiderMemory
-from majung.positions.model import Mark, Position, StoredPosition
+from majung.positions.model import PERSON, LivePosition, Mark, Position, StoredPosition, is_person
 from majung.positions.state import as_live
 from majung.positions.triggers import FenceStates, RiderEvent, Triggers
-from majung.settings import PositionSettings
+from majung.settings import FriendsSettings, PositionSettings
 from majung.tasks import Supervisor
 
 log = structlog.get_logger("majung.pipeline")
@@ -68,6 +72,7 @@ class Pipeline:
         ledger: Ledger,
         clock: Clock,
         settings: PositionSettings,
+        people_gone_after: timedelta | None = None,
     ) -> None:
         self.log = log_port
         self.live = live
@@ -78,6 +83,11 @@ class Pipeline:
         self.ledger = ledger
         self.clock = clock
         self.settings = settings
+        self.people_listeners: list[Callable[[Sequence[LivePosition]], None]] = []
+        """Each hears the newest positions of people once they are live (after a crash, some of them again)."""
+        self.people_gone_listeners: list[Callable[[Sequence[str]], None]] = []
+        """Each hears who was silent for `friends.gone_after`."""
+        self._people_gone_after = people_gone_after or FriendsSettings().gone_after
         self.memory = RiderMemory(live, triggers)
         self.step_seconds: dict[str, float] = {step.__name__: 0.0 for step in STEPS}
         self.rebuild_seconds = 0.0
@@ -187,9 +197,10 @@ class Pipeline:
         """Go back to the last checkpoint: states, counters and offsets of one moment."""
         started = time.perf_counter()
         await self._restore_offsets(consumer)
-        not_before_ms = self.clock.now_ms() - self.settings.offline_after.total_seconds() * 1000
+        riders_ms, people_ms = self._heard_since()
         async for newest in self.memory.restore():
-            await self.live.put([as_live(p) for p in newest if p.received_at_ms >= not_before_ms])
+            heard = [p for p in newest if p.received_at_ms >= (people_ms if is_person(p) else riders_ms)]
+            await self.live.put([as_live(position) for position in heard])
         self.rebuild_seconds = time.perf_counter() - started
         self._checkpointed_at = self.clock.monotonic_s()
         self.restored.set()
@@ -245,11 +256,12 @@ class Pipeline:
     # -------------------------------------------------------------------------------------- expiry
 
     async def expire(self) -> None:
-        """Take riders off the map who have been silent for `positions.offline_after`."""
+        """Take off the map who is silent: `positions.offline_after` for riders, `friends.gone_after` for people."""
         now_ms = self.clock.now_ms()
-        before_ms = now_ms - int(self.settings.offline_after.total_seconds() * 1000)
+        riders_ms, people_ms = self._heard_since()
         async with self._turn:
-            gone = await self.live.expire(before_ms)
+            people = await self.live.expire(people_ms, PERSON)
+            gone = await self.live.expire(riders_ms)
             events: list[RiderEvent] = []
             for position in gone:
                 events += await self._look(position.rider_id, self.triggers.expire, now_ms)
@@ -258,6 +270,17 @@ class Pipeline:
             await self._announce_events(events)
         if gone:
             self.hub.gone([position.rider_id for position in gone])
+        if people:
+            person_ids = [position.rider_id for position in people]
+            for listener in self.people_gone_listeners:
+                listener(person_ids)
+
+    def _heard_since(self) -> tuple[int, int]:
+        """Whoever was heard before is off the map: the moment for riders, and the one for people."""
+        now_ms = self.clock.now_ms()
+        after = self.settings.offline_after, self._people_gone_after
+        riders_ms, people_ms = (now_ms - int(silence.total_seconds() * 1000) for silence in after)
+        return riders_ms, people_ms
 
     async def _look(self, rider_id: str, rule: ClockRule, now_ms: int) -> list[RiderEvent]:
         """Apply a rule of the clock to a rider, as far as anything is known of it."""
@@ -310,7 +333,10 @@ async def dedupe(core: Pipeline, batch: Batch) -> None:
 async def judge(core: Pipeline, batch: Batch) -> None:
     """Mark what the vehicle cannot have done, and what is older than the marker."""
     states, settings = core.memory.states, core.settings
-    batch.marks = [plausible.judge(states[p.rider_id], p, settings) for p in batch.fresh]
+    batch.marks = [
+        (plausible.judge_person if is_person(p) else plausible.judge)(states[p.rider_id], p, settings)
+        for p in batch.fresh
+    ]
 
 
 async def store(core: Pipeline, batch: Batch) -> None:
@@ -335,10 +361,12 @@ async def store(core: Pipeline, batch: Batch) -> None:
 
 
 async def trigger(core: Pipeline, batch: Batch) -> None:
-    """Fences, nearness, back from silence: events out of plain positions, stored before they are told."""
+    """Fences, nearness, back from silence: events out of plain positions of riders, stored before they are told."""
     if not core.triggers.active():
         return
     for position, mark in zip(batch.fresh, batch.marks, strict=True):
+        if is_person(position):
+            continue
         state = core.memory.states[position.rider_id]
         if state.fences is None:
             state.fences = core.triggers.new_state()
@@ -348,7 +376,7 @@ async def trigger(core: Pipeline, batch: Batch) -> None:
 
 
 async def show(core: Pipeline, batch: Batch) -> None:
-    """Move the markers: the live index first, then everybody who watches."""
+    """Move the markers: the live index first, then everybody who watches; people are shown to friends alone."""
     newest = {
         position.rider_id: position
         for position, mark in zip(batch.fresh, batch.marks, strict=True)
@@ -357,7 +385,10 @@ async def show(core: Pipeline, batch: Batch) -> None:
     if newest:
         shown = [as_live(position) for position in newest.values()]
         await core.live.put(shown)
-        core.hub.publish(shown)
+        core.hub.publish([position for position in shown if position.kind != PERSON])
+        if people := [position for position in shown if position.kind == PERSON]:
+            for listener in core.people_listeners:
+                listener(people)
 
 
 STEPS: tuple[Callable[[Pipeline, Batch], Awaitable[None]], ...] = (

@@ -3,14 +3,19 @@
 A single outlier is marked and the marker stays. When `CONFIRMATIONS` implausible fixes in a row agree
 with each other, it is the old place that was wrong (a first fix from a cell tower, a flight with the
 phone off), and the marker moves there.
+
+A person has several devices, the phone in the pocket and the tablet at home. Each session is judged by
+itself, and the freshest fix of all is where the person is.
 """
 
 from majung.positions.geodesy import distance_m
 from majung.positions.model import Mark, Position
-from majung.positions.state import RiderState
+from majung.positions.state import RiderState, Trail
 from majung.settings import PositionSettings
 
 CONFIRMATIONS = 3
+MAX_TRAILS = 8
+"""Sessions of a person that are judged side by side; past it, the one unused for longest begins anew."""
 _SLACK_M = 100.0
 
 
@@ -37,7 +42,7 @@ def is_newer(position: Position, newest: Position) -> bool:
     return position.session_id == newest.session_id and position.seq > newest.seq
 
 
-def judge(state: RiderState, position: Position, settings: PositionSettings) -> Mark:
+def judge(state: RiderState | Trail, position: Position, settings: PositionSettings) -> Mark:
     """The mark of a position that has not been seen before; moves `state` on when it is plain."""
     newest = state.newest
     if newest is not None and not is_newer(position, newest):
@@ -60,4 +65,22 @@ def judge(state: RiderState, position: Position, settings: PositionSettings) -> 
     state.newest = position
     state.doubt = None
     state.doubts = 0
+    return Mark.PLAIN
+
+
+def judge_person(state: RiderState, position: Position, settings: PositionSettings) -> Mark:
+    """`judge` for people: against the same session, then late when another device has been heard of since."""
+    trails, session_id = state.trails, position.session_id
+    trail = trails.pop(session_id, None)
+    if trail is None:
+        if len(trails) >= MAX_TRAILS:
+            del trails[next(iter(trails))]
+        trail = Trail()
+    trails[session_id] = trail
+    mark = judge(trail, position, settings)
+    if mark is not Mark.PLAIN:
+        return mark
+    if state.newest is not None and not is_newer(position, state.newest):
+        return Mark.LATE
+    state.newest = position
     return Mark.PLAIN

@@ -6,14 +6,27 @@ from majung.positions.model import LivePosition, Position, kind_of
 from majung.positions.triggers import FenceStates
 
 
+class Trail(msgspec.Struct, array_like=True):
+    """What was believed last, and what was not: `doubts` fixes in a row that agree with `doubt`."""
+
+    newest: Position | None = None
+    doubt: Position | None = None
+    doubts: int = 0
+
+
 class RiderState(msgspec.Struct, array_like=True):
-    """Mutable, owned by the pipeline; `fences` is what `triggers` remembers."""
+    """Mutable, owned by the pipeline; `fences` is what `triggers` remembers.
+
+    `trails` is for people alone, who may report from several devices in places far apart: what each session
+    did last. The order of the fields is the layout of the checkpoint: append, never reorder.
+    """
 
     newest: Position | None = None
     sessions: dict[str, list[int]] = {}
     doubt: Position | None = None
     doubts: int = 0
     fences: FenceStates | None = None
+    trails: dict[str, Trail] = {}
 
 
 def as_live(position: Position) -> LivePosition:
