@@ -4,12 +4,23 @@ One JSON object (or an array of them) a request, told apart by `_type`. `locatio
 other type (transition, waypoint, lwt, cmd, steps, card …) is something else that the app has to say:
 accepted, and no position. Units: `tst` seconds, `vel` km/h, `cog` degrees, `acc` and `alt` metres, `batt`
 percent. A zero-length body is what the app posts to delete a friend. The answer is a JSON array of
-messages for the app: `[]`. An app that gets a 4xx throws the message away, after a 5xx it tries again.
+messages for the app; `[]` when there is nothing to say. An app that gets a 4xx throws the message away, after
+a 5xx it tries again.
 
-Source: https://owntracks.org/booklet/tech/json and https://owntracks.org/booklet/tech/http
+Friends are told as a `card` (name and face) and a `location` each. What ties the two together, and tells one
+friend from another, is over HTTP the `tid` alone (both apps make the topic `owntracks/http/TID` of it and
+look at no other), so it must be unique and must not change; over MQTT it is the topic, `…/info` being the
+card's, and `tid` is only two letters to draw. No message over HTTP takes a friend away; over MQTT an empty
+one does. The iOS app wants a whole `acc` and `tst`, and throws the whole answer away for a card without a face.
+
+Source: https://owntracks.org/booklet/tech/json, https://owntracks.org/booklet/tech/http,
+https://owntracks.org/booklet/features/card and https://github.com/owntracks/json-schema
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from majung.positions.model import Position, Reason
 from majung.wire.fields import (
@@ -33,6 +44,8 @@ from majung.wire.identity import Fix, Sender, identify
 
 DOOR = "owntracks"
 ANSWER = b"[]"
+
+_encode = msgspec.json.Encoder().encode
 
 _KMH = 1 / 3.6
 _BATTERY = {1: "false", 2: "true", 3: "true"}
@@ -110,3 +123,49 @@ def _tags(message: Mapping[str, object], sender: Sender) -> dict[str, str] | Non
         },
         secret=sender.secret,
     )
+
+
+# ---------------------------------------------------------------------------------------- to the app
+
+
+class Card(msgspec.Struct, frozen=True, tag_field="_type", tag="card"):
+    """Who a friend is. `face`: a PNG in base64."""
+
+    tid: str
+    topic: str
+    name: str
+    face: str
+
+
+class Location(msgspec.Struct, frozen=True, tag_field="_type", tag="location", omit_defaults=True):
+    """Where a friend is: degrees, seconds, metres. No speed and no battery: nobody was asked for those."""
+
+    tid: str
+    topic: str
+    lat: float
+    lon: float
+    tst: int
+    acc: int | None = None
+
+
+def http_topic(tid: str) -> str:
+    """The topic that the apps themselves make of a tid in HTTP mode."""
+    return f"owntracks/http/{tid}"
+
+
+def encode_card(tid: str, topic: str, name: str, face: str) -> bytes:
+    """A friend's name and face as the apps read them."""
+    return _encode(Card(tid, topic, name, face))
+
+
+def encode_location(
+    tid: str, topic: str, latitude: float, longitude: float, device_time_ms: int, accuracy_m: float | None
+) -> bytes:
+    """A friend's place. The accuracy is rounded up: a circle that is drawn too small would say too much."""
+    acc = None if accuracy_m is None else math.ceil(accuracy_m)
+    return _encode(Location(tid, topic, round(latitude, 7), round(longitude, 7), device_time_ms // 1000, acc))
+
+
+def encode_answer(messages: Iterable[bytes]) -> bytes:
+    """Encoded messages as the array that an app expects over HTTP."""
+    return b"[" + b",".join(messages) + b"]"
