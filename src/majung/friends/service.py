@@ -1,0 +1,45 @@
+"""Friends of one server: every use case, built once."""
+
+from dataclasses import dataclass
+
+from majung.auth.policy import Policy
+from majung.clock import Clock
+from majung.friends.changes import FriendChanges
+from majung.friends.friendships import Friendships
+from majung.friends.invitations import Invitations
+from majung.friends.me import Me
+from majung.friends.people import People
+from majung.friends.sharing import Deciding
+from majung.ports import Database
+from majung.settings import FriendsSettings
+
+
+@dataclass
+class Friends:
+    """What the doors of friends call."""
+
+    people: People
+    changes: FriendChanges
+    me: Me
+    friendships: Friendships
+    invitations: Invitations
+    deciding: Deciding
+
+    async def drop_old(self, now_ms: int) -> None:
+        """What nobody needs any more. Raises PortError."""
+        await self.changes.drop_old(now_ms)
+        await self.invitations.drop_old(now_ms)
+
+
+def assemble(database: Database, clock: Clock, policy: Policy, settings: FriendsSettings) -> Friends:
+    """Build them all. `changes.load` before the doors open, then `changes.follow` in the background."""
+    changes = FriendChanges(database, clock)
+    people = People(database, clock, changes)
+    return Friends(
+        people=people,
+        changes=changes,
+        me=Me(people, changes, policy, clock, settings),
+        friendships=Friendships(people, changes, database, clock, settings),
+        invitations=Invitations(changes, database, clock, settings),
+        deciding=Deciding(changes, clock),
+    )
