@@ -21,6 +21,7 @@ from majung.backends.embedded.remade import RemadeDatabase
 from majung.clock import Clock, SystemClock
 from majung.dispatch.service import Dispatch
 from majung.eta.service import EtaService
+from majung.friends.service import assemble as assemble_friends
 from majung.live.hub import Hub
 from majung.notify.sender import PushSender
 from majung.notify.service import Notifier
@@ -203,4 +204,5 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             push_sender=push_sender,
             router=router,
             eta=eta,
+            friends=assemble_friends(database, clock, policy, settings.friends),
         )

@@ -50,6 +50,7 @@ async def _start_work(services: Services) -> None:
     await services.dispatch.load()
     await services.eta.load()
     await services.webhooks.load()
+    await services.friends.changes.load()
     supervisor.start("positions", services.pipeline.run)
     supervisor.start("quarantine", services.quarantine.run)
     supervisor.start("hub", services.hub.run)
@@ -68,6 +69,7 @@ async def _start_work(services: Services) -> None:
     supervisor.start("push", services.push_sender.run)
     for name, work in services.webhooks.work().items():
         supervisor.start(name, work)
+    supervisor.start("friends-changes", services.friends.changes.follow)
     supervisor.start("webhooks-tend", _every(_TEND_EVERY_S, services.webhooks.tend))
     supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
     supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
@@ -88,6 +90,7 @@ async def _housekeeping(services: Services) -> None:
     await services.notify.drop_old(now_ms)
     await services.push_sender.drop_old(now_ms)
     await services.shares.drop_old(now_ms)
+    await services.friends.drop_old(now_ms)
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from majung.auth.sign_up import SignUp
 from majung.clock import Clock
 from majung.dispatch.service import Dispatch
 from majung.eta.service import EtaService
+from majung.friends.service import Friends
 from majung.live.hub import Hub
 from majung.notify.sender import PushSender
 from majung.notify.service import Notifier
@@ -78,4 +79,5 @@ class Services:
     push_sender: PushSender
     router: Routing
     eta: EtaService
+    friends: Friends
     streams: Callable[[], int] = lambda: 0
