@@ -1,7 +1,8 @@
 """How many connections a door may hold: a file descriptor each, and the process has only so many.
 
 Without a bound, a flood of connections takes the last descriptor, and then the disk cannot be opened
-either. Each door takes at most half of what the process may open, less a reserve for files.
+either. Each door takes at most half of what the process may open, less a reserve for files; and what the
+other door does not want.
 """
 
 import structlog
@@ -14,13 +15,14 @@ RESERVE = 384
 _FEWEST = 64
 
 
-def connection_bound(door: str, wanted: int) -> int:
+def connection_bound(door: str, wanted: int, others_want: int = 1 << 30) -> int:
     """`wanted` connections for `door`, or as many as the process may hold; says so when it is fewer.
 
     Raises the process's soft limit of open files to its hard limit first: the soft one is often 1,024,
     for the sake of programs that use `select`.
     """
-    bound = max(_FEWEST, (_allowed_files() - RESERVE) // 2)
+    free = _allowed_files() - RESERVE
+    bound = max(_FEWEST, free // 2, free - others_want)
     if wanted > bound:
         log.info("fewer_connections", door=door, wanted=wanted, allowed=bound, mend="raise ulimit -n")
     return min(wanted, bound)

@@ -57,7 +57,7 @@ class HttpListener:
     """Serves one ASGI application."""
 
     def __init__(self, app: Any, settings: ServerSettings, max_connections: int) -> None:
-        bound = connection_bound("http", max_connections)
+        bound = connection_bound("http", max_connections, settings.max_streams)
         patience = Patience(settings.header_timeout.total_seconds(), bound)
         self._patience = patience
         self._settings = settings
