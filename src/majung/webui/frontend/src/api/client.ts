@@ -103,6 +103,17 @@ export const api = {
     });
     return config;
   },
+  /** Make an account; signing in comes after it. */
+  async signUp(name: string, password: string, role: string): Promise<void> {
+    const body = JSON.stringify({ name, password, role });
+    const response = await fetch("/v1/sign-up", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    if (!response.ok) throw await problem(response);
+  },
+  /** Whether anybody may make an account of this kind. */
+  async opensFor(role: string): Promise<boolean> {
+    const response = await fetch("/v1/sign-up");
+    return response.ok && ((await response.json()) as { roles: string[] }).roles.includes(role);
+  },
   me: () => get<{ subject: string; role: string }>("/v1/me"),
   stats: (signal?: AbortSignal) => get<Stats>("/v1/stats", {}, signal),
   async cells(): Promise<CellLoad[]> {

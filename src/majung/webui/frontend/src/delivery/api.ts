@@ -1,6 +1,6 @@
 // The calls of the delivery pages.
 
-import { get, problem, randomKey, request } from "../api/client";
+import { get, randomKey, request } from "../api/client";
 import type { Address, AuditLine, Command, Eta, Order, Place, Proof, RiderPlace, Route } from "./types";
 
 export interface Me {
@@ -167,14 +167,6 @@ async function answer<T>(path: string, init: RequestInit): Promise<T> {
 
 export const deliveryApi = {
   me: () => get<Me>("/v1/me"),
-  async signUp(name: string, password: string, role: string): Promise<void> {
-    const response = await fetch("/v1/sign-up", json("POST", { name, password, role })); // there is no token yet
-    if (!response.ok) throw await problem(response);
-  },
-  async opensFor(role: string): Promise<boolean> {
-    const response = await fetch("/v1/sign-up");
-    return response.ok && ((await response.json()) as { roles: string[] }).roles.includes(role);
-  },
   register: (store: NewStore) => answer<Store>("/v1/stores", json("POST", store)),
   putMenu: (store: string, items: Partial<Item>[], version: number) =>
     answer<Menu>(`/v1/stores/${id(store)}/menu`, json("PUT", { items }, { "If-Match": `"${version}"` })),

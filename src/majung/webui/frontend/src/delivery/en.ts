@@ -18,12 +18,6 @@ export const en = {
     FAILED: "Not delivered",
   } as Record<OrderState, string>,
   account: {
-    haveNone: "New here? Make an account",
-    haveOne: "I have an account",
-    signUp: "Make an account",
-    taken: "This user name is taken.",
-    passwordHint: "At least 10 characters",
-    stay: "Stay signed in on this device",
     wrongRole: (role: string) => `This account (${role}) cannot use this page.`,
     confirm: "Confirm",
     back: "Back",

@@ -1,6 +1,6 @@
 // When it comes, in words.
 
-import { clock } from "./now.svelte";
+import { clock } from "../ui/now.svelte";
 import type { Eta } from "./types";
 import { hour, words } from "./words.svelte";
 

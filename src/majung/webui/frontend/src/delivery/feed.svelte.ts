@@ -3,9 +3,9 @@
 // A snapshot comes first, then whole orders; of two the higher version is kept, whatever way it came, so that
 // an answer to a command and the stream cannot set each other back.
 
-import { session } from "../api/session.svelte";
+import { Line } from "../api/line.svelte";
+import { network } from "../api/network.svelte";
 import { deliveryApi } from "./api";
-import { network, onNetwork } from "./network.svelte";
 import { FINAL, type Eta, type Order, type RiderPlace } from "./types";
 
 type Message =
@@ -21,7 +21,6 @@ interface Beside {
   type: "resync" | "resumed" | "error" | "notice";
 }
 
-const BACKOFF_MS = [500, 1000, 2000, 4000, 8000];
 const POLL_MS = 5000;
 const MOST_KEPT = 2000;
 const SETTLED_MS = 1000;
@@ -35,48 +34,33 @@ class OrderFeed {
   byId = $state.raw<ReadonlyMap<string, Order>>(new Map());
   riders = $state.raw<ReadonlyMap<string, Seen>>(new Map());
   etas = $state.raw<ReadonlyMap<string, Eta>>(new Map());
-  connected = $state(false);
   loaded = $state(false);
   /** False: there are more open orders than the server sends at once. */
   complete = $state(true);
   failure = $state.raw<unknown>(null);
   /** Newest first. */
   list = $derived([...this.byId.values()].sort((a, b) => b.placed_at_ms - a.placed_at_ms));
-  #socket: WebSocket | null = null;
-  #running = false;
-  #failures = 0;
+  #line = new Line("/v1/orders/live");
   #live = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
-  #unwatch = () => undefined as void;
+  #letGo = () => undefined as void;
   #hearers = new Set<(message: Beside) => void>();
 
+  get connected(): boolean {
+    return this.#line.connected;
+  }
+
   start(): void {
-    this.#running = true;
     void this.refresh();
-    void this.#connect();
+    this.#letGo = this.#line.hold({ heard: (message) => this.#receive(message as Message) });
     this.#poll = setInterval(() => network.online && !this.connected && void this.refresh(), POLL_MS);
-    this.#unwatch = onNetwork(
-      () => this.#hangUp(),
-      () => void this.#connect(),
-    );
   }
 
   stop(): void {
-    this.#running = false;
-    this.#unwatch();
     clearInterval(this.#poll);
-    this.#hangUp();
+    this.#letGo();
     this.loaded = false;
     this.byId = this.riders = this.etas = new Map();
-  }
-
-  #hangUp(): void {
-    clearTimeout(this.#timer);
-    const socket = this.#socket;
-    this.#socket = null;
-    this.connected = false;
-    socket?.close(1000);
   }
 
   async refresh(): Promise<void> {
@@ -107,41 +91,6 @@ class OrderFeed {
   async askEta(order: Order): Promise<void> {
     const found = await deliveryApi.eta(order).catch(() => null); // an order that has just ended has none
     if (found) this.putEta(order.order_id, found);
-  }
-
-  async #connect(): Promise<void> {
-    let token: string;
-    try {
-      token = await session.bearer();
-    } catch {
-      if (session.tokens) this.#retry();
-      return;
-    }
-    if (!this.#running) return;
-    this.#hangUp();
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/v1/orders/live?access_token=${encodeURIComponent(token)}`);
-    this.#socket = socket;
-    socket.onopen = () => {
-      if (this.#socket !== socket) return;
-      this.connected = true;
-      this.#failures = 0;
-    };
-    socket.onmessage = (event) => this.#receive(JSON.parse(String(event.data)) as Message);
-    socket.onclose = ({ code }) => {
-      if (this.#socket !== socket) return;
-      this.connected = false;
-      if (code === 4401) void session.refresh().catch(() => undefined);
-      this.#retry();
-    };
-  }
-
-  #retry(): void {
-    if (!this.#running || !session.tokens) return;
-    const longest = BACKOFF_MS[Math.min(this.#failures, BACKOFF_MS.length - 1)] ?? 8000;
-    this.#failures += 1;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#connect(), longest * (0.5 + Math.random() / 2));
   }
 
   #receive(message: Message): void {

@@ -18,12 +18,6 @@ export const ko: Words = {
     FAILED: "배달실패",
   },
   account: {
-    haveNone: "처음이신가요? 가입하기",
-    haveOne: "이미 계정이 있어요",
-    signUp: "가입하기",
-    taken: "이미 쓰이는 아이디입니다.",
-    passwordHint: "10자 이상",
-    stay: "이 기기에서 로그인 유지",
     wrongRole: (role) => `이 계정(${role})으로는 이 화면을 쓸 수 없습니다.`,
     confirm: "확인",
     back: "뒤로",

@@ -21,6 +21,12 @@ export const en = {
     failed: (status: number) => `Sign-in failed (${status}). Try again.`,
     ended: "Your session has ended. Please sign in again.",
     hint: "Accounts are made on the server: majung user add NAME --role operator",
+    haveNone: "New here? Make an account",
+    haveOne: "I have an account",
+    signUp: "Make an account",
+    taken: "This user name is taken.",
+    passwordHint: "At least 10 characters",
+    stay: "Stay signed in on this device",
   },
   nav: {
     label: "Sections",

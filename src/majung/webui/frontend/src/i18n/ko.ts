@@ -23,6 +23,12 @@ export const ko: Catalogue = {
     failed: (status) => `로그인하지 못했습니다(${status}). 다시 시도하세요.`,
     ended: "세션이 만료되었습니다. 다시 로그인하세요.",
     hint: "계정은 서버에서 만듭니다: majung user add 이름 --role operator",
+    haveNone: "처음이신가요? 가입하기",
+    haveOne: "이미 계정이 있어요",
+    signUp: "가입하기",
+    taken: "이미 쓰이는 아이디입니다.",
+    passwordHint: "10자 이상",
+    stay: "이 기기에서 로그인 유지",
   },
   nav: {
     label: "메뉴",

@@ -8,11 +8,11 @@ import { ApiError } from "../api/client";
 import { currentOf } from "../delivery/actions";
 import { deliveryApi } from "../delivery/api";
 import { feed } from "../delivery/feed.svelte";
-import { network, onNetwork } from "../delivery/network.svelte";
+import { network, onNetwork } from "../api/network.svelte";
 import { FINAL, STEPS, type Order, type OrderState, type Proof } from "../delivery/types";
 import { words } from "../delivery/words.svelte";
 import { toasts } from "../ui/toasts.svelte";
-import { done, open } from "./database";
+import { done, open } from "../positions/database";
 
 export type ReportKind = "pick-up" | "depart" | "deliver" | "fail";
 export type Evidence = { proof: Proof } | { photo: Blob } | { signature: string };

@@ -1,10 +1,9 @@
 // On duty or not, and the offer that waits for an answer: /v1/riders/me/live, with a poll while it is away.
 
-import { session } from "../api/session.svelte";
+import { Line } from "../api/line.svelte";
+import { network } from "../api/network.svelte";
 import { deliveryApi, type Offer, type Standing } from "../delivery/api";
-import { network, onNetwork } from "../delivery/network.svelte";
 
-const RETRY_MS = 2000;
 const POLL_MS = 2500;
 
 /** `standing` comes first and is everything; what follows says that something is different. */
@@ -13,40 +12,24 @@ type Message = ({ type: "standing" } & Standing) | { type: "duty" | "offer" | "w
 class RiderDuty {
   standing = $state.raw<Standing | null>(null);
   failure = $state.raw<unknown>(null);
-  #running = false;
-  #socket: WebSocket | null = null;
+  #line = new Line("/v1/riders/me/live");
   #poll: ReturnType<typeof setInterval> | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #unwatch = () => undefined as void;
+  #letGo = () => undefined as void;
 
   get offer(): Offer | null {
     return this.standing?.offer ?? null;
   }
 
   start(): void {
-    this.#running = true;
     void this.refresh();
-    void this.#connect();
-    this.#poll = setInterval(() => network.online && this.#socket?.readyState !== WebSocket.OPEN && void this.refresh(), POLL_MS);
-    this.#unwatch = onNetwork(
-      () => this.#hangUp(),
-      () => void this.#connect(),
-    );
+    this.#letGo = this.#line.hold({ heard: (message) => this.#receive(message as Message) });
+    this.#poll = setInterval(() => network.online && !this.#line.connected && void this.refresh(), POLL_MS);
   }
 
   stop(): void {
-    this.#running = false;
-    this.#unwatch();
     clearInterval(this.#poll);
-    this.#hangUp();
+    this.#letGo();
     this.standing = null;
-  }
-
-  #hangUp(): void {
-    clearTimeout(this.#timer);
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(1000);
   }
 
   async refresh(): Promise<void> {
@@ -70,22 +53,9 @@ class RiderDuty {
     }
   }
 
-  async #connect(): Promise<void> {
-    const token = await session.bearer().catch(() => "");
-    if (!this.#running || !token) return;
-    this.#hangUp();
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/v1/riders/me/live?access_token=${encodeURIComponent(token)}`);
-    this.#socket = socket;
-    socket.onmessage = ({ data }) => {
-      const message = JSON.parse(String(data)) as Message;
-      if (message.type === "standing") this.standing = message;
-      else void this.refresh();
-    };
-    socket.onclose = () => {
-      if (this.#socket !== socket || !this.#running) return;
-      this.#timer = setTimeout(() => void this.#connect(), RETRY_MS);
-    };
+  #receive(message: Message): void {
+    if (message.type === "standing") this.standing = message;
+    else void this.refresh();
   }
 }
 

@@ -20,8 +20,8 @@ const MOST = 40_000;
 export class Outbox {
   #opened: Promise<IDBDatabase>;
 
-  constructor(account: string) {
-    this.#opened = open(`majung.ride.${account}`, STORE, { keyPath: "seq" });
+  constructor(name: string) {
+    this.#opened = open(name, STORE, { keyPath: "seq" });
   }
 
   async add(fix: Fix): Promise<void> {

@@ -1,41 +1,63 @@
-// Where this device is, sent over /v1/positions/stream as fast as the network takes it.
+// Where this device is, sent to the server as fast as the network takes it.
 //
 // Every fix gets the next number of this device's session and is kept until the server has acknowledged it
 // (`last_acked_seq` covers everything before it). After a reconnect everything kept is sent again under the
 // same numbers, so the server sees repeats as repeats.
 
 import { randomKey } from "../api/client";
-import { session } from "../api/session.svelte";
-import { network, onNetwork } from "../delivery/network.svelte";
+import type { Line } from "../api/line.svelte";
 import { Outbox, type Fix } from "./outbox";
 
 const SEND_AT_ONCE = 200;
-const BACKOFF_MS = [500, 1000, 2000, 5000, 10_000];
-/** A standing device says so this often; browsers report nothing while nothing changes. */
-const REPEAT_MS = 5000;
+const LISTEN_EVERY_MS = 5000;
 /** A server that has not acknowledged anything for so long is not there, whatever the socket says. */
 const DEAF_AFTER_MS = 20_000;
 
-class Uplink {
+export interface Pace {
+  /** A standing device says so this often; browsers report nothing while nothing changes. */
+  repeat_ms: number;
+  /** Not more often than this; the last one of a pause is sent at its end. 0: each. */
+  least_ms: number;
+}
+
+/** Where this device is, by its own word. */
+export interface Here {
+  latitude: number;
+  longitude: number;
+  accuracy_m: number;
+}
+
+export class Uplink {
   sent = $state(0);
   kept = $state(0);
-  connected = $state(false);
+  /** No position can be had; `denied`: because the browser may not tell it. */
   blind = $state(false);
-  here = $state.raw<{ latitude: number; longitude: number } | null>(null);
+  denied = $state(false);
+  here = $state.raw<Here | null>(null);
   #outbox: Outbox | null = null;
   #account = "";
   #name = "";
   #sentThrough = 0;
-  #socket: WebSocket | null = null;
   #watch = 0;
   #repeat: ReturnType<typeof setInterval> | undefined;
   #listen: ReturnType<typeof setInterval> | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #due: ReturnType<typeof setTimeout> | undefined;
   #last: GeolocationPosition | null = null;
-  #failures = 0;
+  #taken_ms = 0;
   #pumping = false;
   #heard_ms = 0;
-  #unwatch = () => undefined as void;
+  #letGo = () => undefined as void;
+
+  /** `app` names what is kept on this device. */
+  constructor(
+    private readonly app: string,
+    private readonly line: Line,
+    private readonly pace: Pace,
+  ) {}
+
+  get connected(): boolean {
+    return this.line.connected;
+  }
 
   start(account: string): void {
     if (this.#account !== account) this.#end();
@@ -47,62 +69,70 @@ class Uplink {
     }
     const options = { enableHighAccuracy: true, maximumAge: 2000 };
     this.#watch = navigator.geolocation.watchPosition(
-      (position) => void this.#take((this.#last = position)),
-      () => (this.blind = this.#last === null),
+      (position) => this.#see(position),
+      ({ code, PERMISSION_DENIED }) => {
+        this.denied = code === PERMISSION_DENIED;
+        this.blind = this.#last === null || this.denied;
+      },
       options,
     );
-    this.#repeat = setInterval(() => this.#last && Date.now() - this.#last.timestamp > REPEAT_MS && void this.#take(this.#last), REPEAT_MS);
+    const { repeat_ms } = this.pace;
+    this.#repeat = setInterval(() => this.#last && Date.now() - this.#taken_ms > repeat_ms && void this.#take(this.#last), Math.min(5000, repeat_ms));
   }
 
   /** No more fixes from now on; those that are kept are still sent. */
   stop(): void {
     navigator.geolocation?.clearWatch(this.#watch);
     clearInterval(this.#repeat);
-    this.#repeat = undefined;
+    clearTimeout(this.#due);
+    this.#repeat = this.#due = undefined;
     this.#last = this.here = null;
-    this.blind = false;
+    this.blind = this.denied = false;
     if (this.kept === 0) this.#end();
   }
 
   #open(account: string): void {
     this.#account = account;
-    this.#outbox = new Outbox(account);
-    this.#name = `majung.ride.${account}`;
-    this.#unwatch = onNetwork(
-      () => this.#hangUp(),
-      () => void this.#connect(),
-    );
+    this.#name = `majung.${this.app}.${account}`;
+    this.#outbox = new Outbox(this.#name);
+    this.#letGo = this.line.hold({
+      opened: () => {
+        this.#heard_ms = Date.now();
+        this.#sentThrough = 0;
+        void this.#pump();
+      },
+      heard: (message) => void this.#answered(message),
+    });
     this.#listen = setInterval(() => {
-      if (!this.connected || this.kept === 0 || Date.now() - this.#heard_ms < DEAF_AFTER_MS) return;
-      this.#hangUp();
-      void this.#connect();
-    }, REPEAT_MS);
+      if (this.connected && this.kept > 0 && Date.now() - this.#heard_ms > DEAF_AFTER_MS) this.line.again();
+    }, LISTEN_EVERY_MS);
     void this.#count();
-    void this.#connect();
   }
 
   #end(): void {
     clearInterval(this.#listen);
-    this.#unwatch();
-    this.#hangUp();
+    this.#letGo();
     void this.#outbox?.close();
     this.#outbox = null;
     this.#account = "";
   }
 
-  #hangUp(): void {
-    clearTimeout(this.#timer);
-    const socket = this.#socket;
-    this.#socket = null;
-    this.connected = false;
-    socket?.close(1000);
+  #see(position: GeolocationPosition): void {
+    this.#last = position;
+    this.denied = this.blind = false;
+    const { latitude, longitude, accuracy } = position.coords;
+    this.here = { latitude, longitude, accuracy_m: accuracy };
+    const wait_ms = this.#taken_ms + this.pace.least_ms - Date.now();
+    if (wait_ms <= 0) void this.#take(position);
+    else this.#due ??= setTimeout(() => this.#last && void this.#take(this.#last), wait_ms);
   }
 
   async #take({ coords }: GeolocationPosition): Promise<void> {
     const outbox = this.#outbox;
     if (!outbox || !this.#last) return;
-    this.blind = false;
-    this.here = { latitude: coords.latitude, longitude: coords.longitude };
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    this.#taken_ms = Date.now();
     const fix: Fix = {
       session_id: this.#session(),
       seq: this.#nextSeq(),
@@ -132,52 +162,15 @@ class Uplink {
     return seq;
   }
 
-  async #connect(): Promise<void> {
-    let token: string;
-    try {
-      token = await session.bearer();
-    } catch {
-      return this.#retry();
-    }
-    if (!this.#outbox) return;
-    this.#hangUp();
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/v1/positions/stream?access_token=${encodeURIComponent(token)}`);
-    this.#socket = socket;
-    socket.onopen = () => {
-      if (this.#socket !== socket) return;
-      this.connected = true;
-      this.#heard_ms = Date.now();
-      this.#sentThrough = 0;
-      void this.#pump();
-    };
-    socket.onmessage = ({ data }) => void this.#answered(JSON.parse(String(data)) as { last_acked_seq?: number | string });
-    socket.onclose = () => {
-      if (this.#socket !== socket) return;
-      this.connected = false;
-      this.#socket = null;
-      if (network.online) void session.refresh().catch(() => undefined);
-      this.#retry();
-    };
-  }
-
-  #retry(): void {
-    if (!this.#outbox || !session.tokens) return;
-    const longest = BACKOFF_MS[Math.min(this.#failures, BACKOFF_MS.length - 1)] ?? 10_000;
-    this.#failures += 1;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#connect(), longest * (0.5 + Math.random() / 2));
-  }
-
   async #pump(): Promise<void> {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (this.#outbox && this.#socket?.readyState === WebSocket.OPEN) {
+      while (this.#outbox && this.connected) {
         const fixes = await this.#outbox.after(this.#sentThrough, SEND_AT_ONCE);
         const last = fixes.at(-1);
         if (!last) return;
-        this.#socket.send(JSON.stringify(fixes));
+        if (!this.line.send(fixes)) return;
         this.#sentThrough = last.seq;
       }
     } finally {
@@ -187,7 +180,6 @@ class Uplink {
 
   async #answered(answer: { last_acked_seq?: number | string }): Promise<void> {
     if (answer.last_acked_seq === undefined || !this.#outbox) return;
-    this.#failures = 0;
     this.#heard_ms = Date.now();
     const before = this.kept;
     await this.#outbox.dropThrough(Number(answer.last_acked_seq));
@@ -200,5 +192,3 @@ class Uplink {
     if (this.#outbox) this.kept = await this.#outbox.count();
   }
 }
-
-export const uplink = new Uplink();
