@@ -23,7 +23,7 @@ class Mode(StrEnum):
     EXACT = "exact"
 
 
-class Sharing(msgspec.Struct, frozen=True, omit_defaults=True):
+class Sharing(msgspec.Struct, frozen=True):
     """One decision: how, until when, with or without history; `since_ms` is when it was made."""
 
     mode: Mode = Mode.OFF

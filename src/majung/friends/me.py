@@ -82,6 +82,7 @@ class Me:
                 "radius_m": self._settings.radius_m,
                 "now_ms": now_ms,
             }
+            transaction.execute(store.FREE_NAME, {"name": named[0][0], "person_id": person_id})
             transaction.execute(store.INSERT_PERSON, row)
             changed.add(person_id)
             return store.caller_of(transaction.execute(store.SELECT_PERSON, {"person_id": person_id})[0])

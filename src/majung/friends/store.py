@@ -44,6 +44,8 @@ INSERT INTO friend_person (number, person_id, name, display_name, radius_m, mode
     created_ms)
 VALUES (:number, :person_id, :name, :name, :radius_m, :mode, :precision, :history, :now_ms, :now_ms)
 """
+# A name that an administrator gave again belongs to whom it was given.
+FREE_NAME = "UPDATE friend_person SET name = person_id WHERE name = :name AND person_id <> :person_id"
 SELECT_ACCOUNT_NAME = """
 SELECT name FROM account WHERE rider_id = :person_id AND role = 'person' AND revoked_at_ms IS NULL
 """

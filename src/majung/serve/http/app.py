@@ -18,6 +18,8 @@ from majung.serve.http import (
     dispatch,
     eta,
     fences,
+    friends,
+    friends_asking,
     live,
     notify,
     oauth,
@@ -61,6 +63,8 @@ _MODULES = (
     share,
     addresses,
     notify,
+    friends,
+    friends_asking,
 )
 
 

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 from majung.auth.limits import RateLimited
 from majung.auth.model import AuthError, Forbidden
 from majung.dispatch.model import OfferOver
+from majung.friends.invitations import InvitationOver
 from majung.orders.model import Order
 from majung.orders.service import OrderConflict, RiderTaken
 from majung.ports import Conflict, Damaged, Overloaded, PortError, StorageFull
@@ -47,6 +48,7 @@ _TABLE: tuple[tuple[type[Exception], int, str, str], ...] = (
     (RateLimited, 429, "rate-limited", "Too many requests"),
     (OfferOver, 409, "offer-over", "The offer is over"),
     (RiderTaken, 409, "rider-taken", "The rider has another order"),
+    (InvitationOver, 410, "invitation-over", "The invitation is over"),
     (ShareOver, 410, "share-over", "The link is over"),
     (TooManyShares, 409, "too-many-shares", "Too many links"),
     (Conflict, 409, "conflict", "Conflict"),
