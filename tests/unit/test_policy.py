@@ -6,38 +6,40 @@ from pathlib import Path
 import pytest
 
 from majung.auth import policy as policy_module
+from majung.auth import store
 from majung.auth.model import Forbidden, Principal, Role
 from majung.auth.policy import RIDES, TABLE, Action, Policy, may, may_report
 from tests.auth_kit import PASSWORD, Kit, open_kit
 
 # Written out by hand, so that a slip in the table is a difference and not a new truth.
 EXPECTED = """
-                   admin operator viewer gateway device customer rider store share
-report_own           x       .       .      x       x       .      x     .    .
-report_any           x       .       .      x       .       .      .     .    .
-read_riders          x       x       x      .       x       .      x     .    .
-read_any_rider       x       x       .      .       .       .      .     .    .
-live                 x       x       x      .       x       .      x     .    .
-read_events          x       x       x      .       x       .      x     .    .
-read_fences          x       x       .      .       .       .      .     .    .
-write_fences         x       x       .      .       .       .      .     .    .
-read_cells           x       x       .      .       .       .      .     .    .
-read_quarantine      x       x       .      .       .       .      .     .    .
-read_status          x       x       .      .       .       .      .     .    .
-read_metrics         x       x       .      .       .       .      .     .    .
-manage_accounts      x       .       .      .       .       .      .     .    .
-order_place          x       .       .      .       .       x      .     .    .
-order_read           x       x       .      .       .       x      x     x    .
-read_any_order       x       x       .      .       .       .      .     .    .
-read_shared_order    .       .       .      .       .       .      .     .    x
-order_command        x       .       .      .       .       x      x     x    .
-command_any_order    x       .       .      .       .       .      .     .    .
-store_read           x       x       .      .       .       x      x     x    .
-store_manage         x       .       .      .       .       .      .     x    .
-manage_any_store     x       .       .      .       .       .      .     .    .
-webhooks             x       .       .      .       .       .      .     x    .
-manage_any_webhook   x       .       .      .       .       .      .     .    .
-duty                 x       .       .      .       .       .      x     .    .
+                   admin operator viewer gateway device customer rider store person share
+report_own           x       .       .      x       x       .      x     .     x     .
+report_any           x       .       .      x       .       .      .     .     .     .
+read_riders          x       x       x      .       x       .      x     .     x     .
+read_any_rider       x       x       .      .       .       .      .     .     .     .
+live                 x       x       x      .       x       .      x     .     x     .
+read_events          x       x       x      .       x       .      x     .     x     .
+read_fences          x       x       .      .       .       .      .     .     .     .
+write_fences         x       x       .      .       .       .      .     .     .     .
+read_cells           x       x       .      .       .       .      .     .     .     .
+read_quarantine      x       x       .      .       .       .      .     .     .     .
+read_status          x       x       .      .       .       .      .     .     .     .
+read_metrics         x       x       .      .       .       .      .     .     .     .
+manage_accounts      x       .       .      .       .       .      .     .     .     .
+order_place          x       .       .      .       .       x      .     .     .     .
+order_read           x       x       .      .       .       x      x     x     .     .
+read_any_order       x       x       .      .       .       .      .     .     .     .
+read_shared_order    .       .       .      .       .       .      .     .     .     x
+order_command        x       .       .      .       .       x      x     x     .     .
+command_any_order    x       .       .      .       .       .      .     .     .     .
+store_read           x       x       .      .       .       x      x     x     .     .
+store_manage         x       .       .      .       .       .      .     x     .     .
+manage_any_store     x       .       .      .       .       .      .     .     .     .
+webhooks             x       .       .      .       .       .      .     x     .     .
+manage_any_webhook   x       .       .      .       .       .      .     .     .     .
+duty                 x       .       .      .       .       .      x     .     .     .
+friends              .       .       .      .       .       .      .     .     x     .
 """
 
 
@@ -94,6 +96,7 @@ def test_every_role_and_action(role: Role, action: Action, policy: Policy) -> No
         (Role.CUSTOMER, False, False),
         (Role.RIDER, True, False),
         (Role.STORE, False, False),
+        (Role.PERSON, True, False),
     ],
 )
 def test_who_reports_for_whom(role: Role, own: bool, others: bool) -> None:
@@ -104,6 +107,25 @@ def test_who_reports_for_whom(role: Role, own: bool, others: bool) -> None:
 def test_a_device_without_a_rider_reports_for_nobody() -> None:
     assert not may_report(Principal("device:x", Role.DEVICE), "")
     assert not may_report(Principal("rider:x", Role.RIDER), "")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_nobody_reports_for_a_person_but_itself_and_its_devices(role: Role) -> None:
+    """Gateways and administrators report for every rider, and for no person."""
+    own = Principal(f"{role}:x", role, "person-1")
+    assert not may_report(own, "person-2")
+    assert not may_report(caller(role), "person-1")
+    assert may_report(own, "person-1") is may(own, Action.REPORT_OWN)
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_nobody_sees_a_person_as_a_rider_but_itself_and_its_devices(role: Role, policy: Policy) -> None:
+    for principal in (caller(role), Principal(f"{role}:x", role, "person-2")):
+        assert not await policy.may_see_rider(principal, "person-1")
+        with pytest.raises(Forbidden):
+            await policy.check_rider(principal, "person-1")
+    own = Principal(f"{role}:x", role, "person-1")
+    assert await policy.may_see_rider(own, "person-1") is (role in RIDES)
 
 
 async def test_a_rider_without_a_rider_id_sees_nobody(policy: Policy) -> None:
@@ -130,6 +152,7 @@ async def test_an_account_of_a_rider_is_its_own_rider(kit: Kit, policy: Policy) 
         (Role.CUSTOMER, frozenset[str]()),
         (Role.RIDER, frozenset({"rider-1"})),
         (Role.STORE, frozenset[str]()),
+        (Role.PERSON, frozenset({"rider-1"})),
     ],
 )
 async def test_whom_a_role_sees(policy: Policy, role: Role, sees: frozenset[str] | None) -> None:
@@ -201,6 +224,16 @@ async def test_grants_of_one_are_not_grants_of_another(kit: Kit, policy: Policy)
     await kit.accounts.grant("kim", "rider-1")
     assert await policy.may_see_rider(kim, "rider-1")
     assert not await policy.may_see_rider(lee, "rider-1")
+
+
+async def test_a_grant_for_a_person_is_refused_and_an_old_one_shows_nothing(kit: Kit, policy: Policy) -> None:
+    kim = await viewer(kit)
+    with pytest.raises(ValueError, match="people"):
+        await kit.accounts.grant("kim", "person-1")
+    old = {"account": "kim", "rider_id": "person-1", "until_ms": None, "now_ms": 1}  # of a rider of that name
+    await kit.database.write(lambda transaction: transaction.execute(store.PUT_GRANT, old))
+    await kit.accounts.grant("kim", "rider-1")
+    assert await policy.visible(kim) == frozenset({"rider-1"})
 
 
 async def test_what_is_remembered_is_bounded(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from majung.auth.passwords import Passwords
 from majung.clock import Clock
 from majung.ports import Conflict, Database, Transaction
 from majung.positions.check import MAX_ID_CHARS, is_good_id
+from majung.positions.model import PERSON_PREFIX
 
 MAX_GRANTS = 10_000
 PAGE = 1000
@@ -48,15 +49,15 @@ class Accounts:
     ) -> NewUser:
         """A new account; a password is made when none is given, and an API token for programs' roles.
 
-        A rider's account is the rider `rider_id` (default: its name), a store's runs `store_id`. A name
-        that was revoked may be given `again`. Raises ValueError (name, role, password, ids), Conflict (the
-        name is taken), PortError.
+        A rider's account is the rider `rider_id` (default: its name), a store's runs `store_id`, a person's
+        is a person that never was before. A name that was revoked may be given `again`. Raises ValueError
+        (name, role, password, ids), Conflict (the name is taken), PortError.
         """
         check_name(name)
         if role in NO_ACCOUNTS:
             raise ValueError(f"a {role} is no user: devices are added as devices, shares by who shares")
         check_ids(role, rider_id, store_id)
-        rider_id = (rider_id or name) if role is Role.RIDER else ""
+        rider_id = rider_id_for(role, rider_id or name)
         password = password if password is not None else new_password()
         hashed = await self._passwords.hash(password)
         token_id, secret = new_id(), new_secret()
@@ -105,9 +106,15 @@ class Accounts:
         self._changes.expire()
 
     async def list_users(self, after: str = "", limit: int = PAGE) -> list[Account]:
-        """Accounts by name, revoked ones too; `after` is the last name of the page before."""
+        """Accounts by name, revoked ones too; `after` is the last name of the page before.
+
+        Which `person-…` an account is stays with the person.
+        """
         rows = await self._database.read(store.SELECT_ACCOUNTS, {"after": after, "limit": limit})
-        return [Account(row[0], Role(row[1]), *row[2:]) for row in rows]
+        return [
+            Account(name, Role(role), made, revoked, "" if role == Role.PERSON else rider_id, store_id)
+            for name, role, made, revoked, rider_id, store_id in rows
+        ]
 
     async def set_password(self, name: str, password: str | None = None) -> NewUser:
         """Change (or make) a password; everything signed in with the old one ends.
@@ -128,7 +135,7 @@ class Accounts:
         return NewUser(name, role, password)
 
     async def revoke_user(self, name: str) -> None:
-        """End an account with its tokens and grants.
+        """End an account with its tokens and grants, a person's with its devices.
 
         Raises LookupError, Conflict (the last admin), PortError.
         """
@@ -139,6 +146,7 @@ class Accounts:
                 transaction, store.COUNT_OTHER_ADMINS, {"name": name}
             ):
                 raise AccountConflict(f"{name!r} is the last administrator: add another one first")
+            transaction.execute(store.REVOKE_PERSONS_DEVICES, now)
             transaction.execute(store.REVOKE_ACCOUNT, now)
             transaction.execute(store.REVOKE_API_TOKENS, now)
             transaction.execute(store.DELETE_GRANTS_OF, {"name": name})
@@ -146,6 +154,21 @@ class Accounts:
 
         await self._database.write(work)
         self._changes.expire()
+
+    def erase_person(self, transaction: Transaction, name: str) -> None:
+        """Keep of a person's account only that the name was given; call `rights_changed` when it is committed.
+
+        The name stays taken: it stands in access tokens that live for a while, and in the memory of friends.
+        Raises LookupError (no such account), ValueError (not a person's).
+        """
+        if _role_of(transaction, name) is not Role.PERSON:
+            raise ValueError(f"{name!r} is not the account of a person")
+        now = {"name": name, "now_ms": self._clock.now_ms(), "subject": f"{Role.PERSON}:{name}"}
+        transaction.execute(store.DELETE_PERSONS_DEVICES, now)
+        transaction.execute(store.DELETE_API_TOKENS, now)
+        transaction.execute(store.DELETE_REFRESH, now)
+        transaction.execute(store.ERASE_ACCOUNT, now)
+        transaction.execute(store.RAISE_VERSION)
 
     async def ensure_admin(self) -> NewUser | None:
         """An administrator with a random password when there never was one, else None. Raises PortError."""
@@ -163,13 +186,13 @@ class Accounts:
 
     # -------------------------------------------------------------------------------------- devices
 
-    async def add_device(self, rider_id: str, name: str = "") -> NewDevice:
+    async def add_device(self, rider_id: str, name: str = "", *, of_person: bool = False) -> NewDevice:
         """A credential that reports for this rider; one rider may have several.
 
-        Raises ValueError, PortError.
+        `of_person` is for the person `rider_id` itself, who alone adds its devices. Raises ValueError,
+        PortError.
         """
-        if not is_good_id(rider_id):
-            raise ValueError(f"a rider_id has 1 to {MAX_ID_CHARS} printable characters without /")
+        check_rider_id(rider_id, of_person)
         if name and not is_good_id(name):
             raise ValueError(f"a device name has at most {MAX_ID_CHARS} printable characters without /")
         device_id, secret = new_id(), new_secret()
@@ -183,19 +206,28 @@ class Accounts:
         await self._database.write(lambda transaction: transaction.execute(store.INSERT_DEVICE, row))
         return NewDevice(device_id, rider_id, f"{DEVICE_PREFIX}{device_id}_{secret}", device_id, secret)
 
-    async def list_devices(self, rider_id: str = "", after: str = "", limit: int = PAGE) -> list[Device]:
-        """Devices (of one rider), revoked ones too; `after` is the last device_id of the page before."""
+    async def list_devices(
+        self, rider_id: str = "", after: str = "", limit: int = PAGE, *, of_person: bool = False
+    ) -> list[Device]:
+        """Devices (of one rider), revoked ones too; `after` is the last device_id of the page before.
+
+        Those of people are listed for the person `rider_id` alone, with `of_person`.
+        """
         params = {"rider_id": rider_id, "after": after, "limit": limit}
-        rows = await self._database.read(store.SELECT_DEVICES, params)
+        statement = store.SELECT_PERSONS_DEVICES if of_person else store.SELECT_DEVICES
+        rows = await self._database.read(statement, params)
         return [Device(id_, rider, created, name, revoked) for id_, rider, name, created, revoked in rows]
 
-    async def revoke_device(self, device_id: str) -> None:
-        """End a device's credential, for good. Raises LookupError, PortError."""
+    async def revoke_device(self, device_id: str, rider_id: str = "") -> None:
+        """End a device's credential (with `rider_id`: only if it is that one's), for good.
+
+        Raises LookupError, PortError.
+        """
         params = {"device_id": device_id, "now_ms": self._clock.now_ms()}
 
         def work(transaction: Transaction) -> None:
             rows = transaction.execute(store.SELECT_DEVICE_STATE, {"device_id": device_id})
-            if not rows or rows[0][0] is not None:
+            if not rows or rows[0][0] is not None or (rider_id and rows[0][1] != rider_id):
                 raise LookupError(f"there is no device {device_id!r}")
             transaction.execute(store.REVOKE_DEVICE, params)
             transaction.execute(store.RAISE_VERSION)
@@ -212,8 +244,7 @@ class Accounts:
         many), PortError.
         """
         now_ms = self._clock.now_ms()
-        if not is_good_id(rider_id):
-            raise ValueError(f"a rider_id has 1 to {MAX_ID_CHARS} printable characters without /")
+        check_rider_id(rider_id)
         if until_ms is not None and not now_ms < until_ms < 2**63:
             raise ValueError("the grant would end before it begins")
         params = {"account": account, "rider_id": rider_id, "until_ms": until_ms, "now_ms": now_ms}
@@ -255,6 +286,24 @@ def check_name(name: str) -> None:
     """Raises ValueError."""
     if not is_good_id(name) or ":" in name:
         raise ValueError(f"a user name has 1 to {MAX_ID_CHARS} printable characters without / and :")
+
+
+def check_rider_id(rider_id: str, of_person: bool = False) -> None:
+    """Raises ValueError: not an id, or (without `of_person`) one of those that belong to people alone."""
+    if not is_good_id(rider_id):
+        raise ValueError(f"a rider_id has 1 to {MAX_ID_CHARS} printable characters without /")
+    if rider_id.startswith(PERSON_PREFIX) is not of_person:
+        raise ValueError(f"ids that begin with {PERSON_PREFIX} are people's: they share with friends alone")
+
+
+def rider_id_for(role: Role, wanted: str) -> str:
+    """Whom an account reports for: the rider that is wanted, or a new person. Raises ValueError."""
+    if role is Role.PERSON:
+        return f"{PERSON_PREFIX}{new_id()}"
+    if role is not Role.RIDER:
+        return ""
+    check_rider_id(wanted)
+    return wanted
 
 
 def check_ids(role: Role, rider_id: str, store_id: str) -> None:

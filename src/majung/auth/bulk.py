@@ -8,14 +8,14 @@ tills of stores, fleets of riders that come with a back end of their own, and si
 from collections.abc import Sequence
 
 from majung.auth import store
-from majung.auth.accounts import AccountConflict, check_ids, check_name
+from majung.auth.accounts import AccountConflict, check_name, rider_id_for
 from majung.auth.credentials import API_PREFIX, digest, new_id, new_secret
 from majung.auth.model import NewUser, Role
 from majung.auth.signin import NO_PASSWORD
 from majung.clock import Clock
 from majung.ports import Database, Transaction
 
-ROLES = frozenset({Role.CUSTOMER, Role.RIDER, Role.STORE, Role.GATEWAY, Role.OPERATOR})
+ROLES = frozenset({Role.CUSTOMER, Role.RIDER, Role.STORE, Role.GATEWAY, Role.OPERATOR, Role.PERSON})
 MAX_AT_ONCE = 100_000
 
 
@@ -30,7 +30,6 @@ async def add_many(database: Database, clock: Clock, role: Role, names: Sequence
         raise ValueError(f"at most {MAX_AT_ONCE} accounts at once")
     for name in names:
         check_name(name)
-        check_ids(role, name if role is Role.RIDER else "", "")
     made = [_new(name, role) for name in names]
     now_ms = clock.now_ms()
 
@@ -61,5 +60,5 @@ async def add_many(database: Database, clock: Clock, role: Role, names: Sequence
 
 def _new(name: str, role: Role) -> tuple[NewUser, str, str]:
     token_id, secret = new_id(), new_secret()
-    rider_id = name if role is Role.RIDER else ""
-    return NewUser(name, role, "", f"{API_PREFIX}{token_id}_{secret}", rider_id), token_id, secret
+    user = NewUser(name, role, "", f"{API_PREFIX}{token_id}_{secret}", rider_id_for(role, name))
+    return user, token_id, secret

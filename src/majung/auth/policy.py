@@ -15,6 +15,7 @@ from majung.auth.changes import Changes
 from majung.auth.model import Forbidden, Principal, Role
 from majung.clock import Clock
 from majung.ports import Database
+from majung.positions.model import PERSON_PREFIX
 
 MAX_REMEMBERED_ACCOUNTS = 10_000
 _NEVER_MS = 2**63 - 1
@@ -89,9 +90,12 @@ def may(principal: Principal, action: Action) -> bool:
 
 
 def may_report(principal: Principal, rider_id: str) -> bool:
-    """A device or rider reports for the rider it belongs to; who may REPORT_ANY, for everybody."""
+    """A device or rider reports for the rider it belongs to; who may REPORT_ANY, for every rider.
+
+    For a person nobody reports but that person and its own devices.
+    """
     allowed = TABLE[principal.role]
-    return Action.REPORT_ANY in allowed or (
+    return (Action.REPORT_ANY in allowed and not rider_id.startswith(PERSON_PREFIX)) or (
         Action.REPORT_OWN in allowed and principal.rider_id == rider_id != ""
     )
 
@@ -119,7 +123,11 @@ class Policy:
             raise Forbidden(f"the role {principal.role} may not {action.replace('_', ' ')}")
 
     async def visible(self, principal: Principal) -> frozenset[str] | None:
-        """The ids of the riders that the caller may see now; None means all of them."""
+        """The ids of the riders that the caller may see now; None means all riders.
+
+        A person (`person-…`) is nobody's to see here, administrators included, but its own and its devices':
+        what friends see is for `friends.consent` to say.
+        """
         allowed = TABLE[principal.role]
         if Action.READ_ANY_RIDER in allowed:
             return None
@@ -130,9 +138,9 @@ class Policy:
         return await self._granted(principal.subject)
 
     async def may_see_rider(self, principal: Principal, rider_id: str) -> bool:
-        """Whether the caller may see this rider now."""
+        """Whether the caller may see this rider now; a person, only when it is the caller."""
         riders = await self.visible(principal)
-        return riders is None or rider_id in riders
+        return not rider_id.startswith(PERSON_PREFIX) if riders is None else rider_id in riders
 
     async def check_rider(self, principal: Principal, rider_id: str) -> None:
         """Return when the caller may see this rider. Raises Forbidden, whether or not the rider exists."""
@@ -157,4 +165,5 @@ class Policy:
         name = subject.partition(":")[2]
         rows = await self._database.read(store.SELECT_LIVE_GRANTS, {"account": name, "now_ms": now_ms})
         first_end_ms = min((int(until) for _, until in rows if until is not None), default=_NEVER_MS)
-        return _Seen(version, first_end_ms, frozenset(str(rider_id) for rider_id, _ in rows))
+        riders = frozenset(str(row[0]) for row in rows if not str(row[0]).startswith(PERSON_PREFIX))
+        return _Seen(version, first_end_ms, riders)

@@ -1,7 +1,7 @@
 """Accounts that people make themselves, for the roles that the settings open.
 
 A name is given once: one that was revoked is not given again here, since what its first owner ordered
-belongs to the name. A rider who signs up is a rider that nobody has seen before, whatever the name.
+belongs to the name. A rider or person who signs up is one that nobody has seen before, whatever the name.
 """
 
 from majung.auth.credentials import new_id
@@ -13,7 +13,7 @@ from majung.clock import Clock
 from majung.settings import DeliverySettings
 
 MIN_CHARS = 10
-OPEN_TO = frozenset({Role.CUSTOMER, Role.RIDER, Role.STORE})
+OPEN_TO = frozenset({Role.CUSTOMER, Role.RIDER, Role.STORE, Role.PERSON})
 
 
 class SignUp:

@@ -28,7 +28,7 @@ class Known(msgspec.Struct, frozen=True):
 
     def principal(self, expires_at_ms: int | None = None) -> Principal:
         """The caller that the policy knows."""
-        rider_id = (self.rider_id or self.name) if self.role is Role.RIDER else ""
+        rider_id = self.rider_id or (self.name if self.role is Role.RIDER else "")
         store_id = self.store_id if self.role is Role.STORE else ""
         return Principal(self.subject, self.role, rider_id, expires_at_ms, store_id)
 

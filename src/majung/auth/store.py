@@ -35,6 +35,20 @@ COUNT_ADMINS = "SELECT COUNT(*) FROM account WHERE role = 'admin'"
 COUNT_OTHER_ADMINS = """
 SELECT COUNT(*) FROM account WHERE role = 'admin' AND revoked_at_ms IS NULL AND name <> :name
 """
+# For any account: one that is not a person's has no such devices.
+REVOKE_PERSONS_DEVICES = """
+UPDATE device SET revoked_at_ms = :now_ms WHERE revoked_at_ms IS NULL AND rider_id LIKE 'person-%'
+    AND rider_id = (SELECT rider_id FROM account WHERE name = :name AND role = 'person')
+"""
+DELETE_PERSONS_DEVICES = """
+DELETE FROM device WHERE rider_id LIKE 'person-%'
+    AND rider_id = (SELECT rider_id FROM account WHERE name = :name AND role = 'person')
+"""
+DELETE_API_TOKENS = "DELETE FROM api_token WHERE account_name = :name"
+ERASE_ACCOUNT = """
+UPDATE account SET revoked_at_ms = :now_ms, generation = generation + 1, password_hash = '!', rider_id = ''
+WHERE name = :name
+"""
 REVOKE_ACCOUNT = """
 UPDATE account SET revoked_at_ms = :now_ms, generation = generation + 1
 WHERE name = :name AND revoked_at_ms IS NULL
@@ -74,9 +88,21 @@ SELECT_DEVICE = (
 # :rider_id ('' for every rider) :after :limit
 SELECT_DEVICES = """
 SELECT device_id, rider_id, name, created_at_ms, revoked_at_ms FROM device
-WHERE device_id > :after AND (:rider_id = '' OR rider_id = :rider_id) ORDER BY device_id LIMIT :limit
+WHERE device_id > :after AND (:rider_id = '' OR rider_id = :rider_id) AND rider_id NOT LIKE 'person-%'
+ORDER BY device_id LIMIT :limit
 """
-SELECT_DEVICE_STATE = "SELECT revoked_at_ms FROM device WHERE device_id = :device_id"
+SELECT_PERSONS_DEVICES = """
+SELECT device_id, rider_id, name, created_at_ms, revoked_at_ms FROM device
+WHERE device_id > :after AND rider_id = :rider_id ORDER BY device_id LIMIT :limit
+"""
+SELECT_DEVICE_STATE = "SELECT revoked_at_ms, rider_id FROM device WHERE device_id = :device_id"
+# Devices that a name may mean: the device's own id, or a rider's (never a person's: those are for nobody to know).
+SELECT_REPORTING_DEVICES = """
+SELECT device_id, rider_id FROM device WHERE revoked_at_ms IS NULL AND device_id = :name
+UNION ALL
+SELECT MIN(device_id), rider_id FROM device
+WHERE revoked_at_ms IS NULL AND rider_id = :name AND rider_id NOT LIKE 'person-%' GROUP BY rider_id
+"""
 REVOKE_DEVICE = """
 UPDATE device SET revoked_at_ms = :now_ms WHERE device_id = :device_id AND revoked_at_ms IS NULL
 """
@@ -128,6 +154,7 @@ WHERE secret_sha256 = :secret_sha256 AND used_at_ms IS NULL RETURNING family
 REVOKE_FAMILY = (
     "UPDATE refresh_token SET revoked_at_ms = :now_ms WHERE family = :family AND revoked_at_ms IS NULL"
 )
+DELETE_REFRESH = "DELETE FROM refresh_token WHERE subject = :subject"
 DELETE_OLD_REFRESH = "DELETE FROM refresh_token WHERE expires_at_ms < :now_ms"
 # :subject :keep: a subject's oldest beyond so many
 DELETE_SURPLUS_REFRESH = """

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import msgspec
 
 from majung.auth.model import Forbidden, Principal
-from majung.auth.policy import may_report
+from majung.auth.policy import Action, may, may_report
 from majung.clock import Clock
 from majung.observe.ledger import Ledger
 from majung.ports import Log, PortError
 from majung.positions.check import check
-from majung.positions.model import Position, Quarantined, Reason, Rejection
+from majung.positions.model import PERSON_PREFIX, Position, Quarantined, Reason, Rejection
 from majung.settings import PositionSettings
 
 POSITIONS_TOPIC = "loc.positions.v1"
@@ -47,7 +47,8 @@ class Ingest:
 
         Await the future before acknowledging: it is done when all of them are durable. Raises
         `Forbidden` (a device reporting for another rider: quarantined as well, for the operator to
-        see) and `Overloaded`; the future raises `StorageFull` or `PortError`. In each of these cases
+        see; a gateway reporting for a person is not stopped by it, lest one id hold up a fleet) and
+        `Overloaded`; the future raises `StorageFull` or `PortError`. In each of these cases
         nothing may be acknowledged.
         """
         good: list[tuple[str, bytes]] = []
@@ -58,7 +59,7 @@ class Ingest:
                 rejection: Rejection | None = Rejection(
                     Reason.NOT_YOURS, f"{principal.subject} may not report for this rider"
                 )
-                stranger = position.rider_id
+                stranger = "" if may(principal, Action.REPORT_ANY) else position.rider_id
             else:
                 rejection = check(position, self._settings)
             if rejection is None:
@@ -85,7 +86,7 @@ class Ingest:
             detail=detail[:500],
             payload=payload[:MAX_QUARANTINED_PAYLOAD],
         )
-        return self._append([], [(entry.rider_id, _encode(entry))])
+        return self._append([], [_of_nobody(principal, entry)])
 
     def _set_aside(self, principal: Principal, position: Position, why: Rejection) -> tuple[str, bytes]:
         entry = Quarantined(
@@ -97,7 +98,7 @@ class Ingest:
             detail=why.detail[:500],
             payload=msgspec.json.encode(msgspec.structs.asdict(position))[:MAX_QUARANTINED_PAYLOAD],
         )
-        return entry.rider_id, _encode(entry)
+        return _of_nobody(principal, entry)
 
     def _append(self, good: list[tuple[str, bytes]], bad: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
         try:
@@ -111,3 +112,14 @@ class Ingest:
         assert future is not None
         self._ledger.pending(future, accepted=len(good), quarantined=len(bad))
         return future
+
+
+def _of_nobody(principal: Principal, entry: Quarantined) -> tuple[str, bytes]:
+    """Key and record for the log; of a person only that something came, by which door, and why not.
+
+    Operators read quarantine, and a person's place, or which person it was, is not theirs to know.
+    """
+    if PERSON_PREFIX in (entry.rider_id[: len(PERSON_PREFIX)], principal.rider_id[: len(PERSON_PREFIX)]):
+        hidden = {"rider_id": "", "principal": "person", "detail": "a person's: not shown", "payload": b""}
+        entry = msgspec.structs.replace(entry, **hidden)
+    return entry.rider_id, _encode(entry)

@@ -42,9 +42,7 @@ class RiderMemory:
         found = await self._live.load_states(missing)
         for rider_id in missing:
             data = found.get(rider_id)
-            self.states[rider_id] = (
-                self._revive(rider_id, data) if data else RiderState(sessions={})
-            )
+            self.states[rider_id] = self._revive(rider_id, data) if data else RiderState(sessions={})
 
     async def restore(self) -> AsyncIterator[list[Position]]:
         """Forget what is in memory and read the checkpoint; yields the newest positions, in chunks."""

@@ -11,12 +11,12 @@ from majung.settings.base import Duration, Section, joined, parse_duration
 
 
 class DeliverySettings(Section):
-    """Customers, stores and riders."""
+    """Customers, stores and riders; and who may sign up, people with friends included."""
 
     open_sign_up: Annotated[str, BeforeValidator(joined)] = Field(
-        "customer",
-        pattern=r"^\s*((customer|rider|store)\s*(,\s*(customer|rider|store)\s*)*)?$",
-        description="Roles that anybody may sign up for, of customer, rider and store; with commas.",
+        "customer,person",
+        pattern=r"^\s*((customer|rider|store|person)\s*(,\s*(customer|rider|store|person)\s*)*)?$",
+        description="Roles that anybody may sign up for, of customer, rider, store and person; with commas.",
     )
     sign_up_per_minute: float = Field(
         20.0, gt=0, description="New accounts a minute from one address; as many at once."

@@ -14,7 +14,7 @@ from majung.auth.model import Principal
 from majung.auth.policy import Action
 from majung.ports import CellLoad
 from majung.positions.export import CONTENT_TYPES, export_track
-from majung.positions.model import LivePosition, Nearby, TrackPoint
+from majung.positions.model import LivePosition, Nearby, TrackPoint, kind_of
 from majung.positions.quarantine import QuarantineItem
 from majung.positions.reads import nearest_among, track_pages
 from majung.services import Services
@@ -71,9 +71,9 @@ class QuarantinePage(msgspec.Struct, frozen=True):
 
 @get("/v1/riders/{rider_id:str}/position", summary="Latest position of a rider", tags=["positions"])
 async def get_position(rider_id: Id, services: Services, principal: Principal) -> LivePosition:
-    """The newest position, while the rider is live. 404 when it is not."""
+    """The newest position, while the rider is live. 404 when it is not. A person reads its own alone."""
     await services.policy.check_rider(principal, rider_id)
-    found = (await services.live.get([rider_id]))[0]
+    found = (await services.live.get([rider_id], kind_of(rider_id)))[0]
     if found is None:
         raise LookupError(f"no live position of rider {rider_id[:64]!r}")
     return found
