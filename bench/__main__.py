@@ -15,7 +15,7 @@ from bench import machine
 
 FOLDER = Path(__file__).resolve().parent
 ALL = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
-BY_NAME = ("gangnam", "friends_load")  # these take long, and run only when they are named
+BY_NAME = ("gangnam", "friends_channels", "friends_load")  # these take long, and run only when they are named
 
 
 def show(console: Console, name: str, result: dict[str, Any]) -> None:
