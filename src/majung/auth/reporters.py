@@ -17,6 +17,13 @@ from majung.auth.signin import Known
 from majung.clock import Clock
 from majung.ports import Database
 
+# A device's own id, or a rider's (a person's is nobody's business).
+SELECT_REPORTING_DEVICES = """
+SELECT device_id, rider_id FROM device WHERE revoked_at_ms IS NULL AND device_id = :name
+UNION ALL
+SELECT MIN(device_id), rider_id FROM device
+WHERE revoked_at_ms IS NULL AND rider_id = :name AND rider_id NOT LIKE 'person-%' GROUP BY rider_id
+"""
 MAX_REMEMBERED = 65_536
 _LOOK_AGAIN_AFTER_S = 5.0  # a device that is added raises no version
 _REPORT = frozenset({Role.PERSON, Role.RIDER})
@@ -79,5 +86,5 @@ class Reporters:
         return [principal] if principal.rider_id else []
 
     async def _devices(self, name: str) -> list[Principal]:
-        rows = await self._database.read(store.SELECT_REPORTING_DEVICES, {"name": name})
+        rows = await self._database.read(SELECT_REPORTING_DEVICES, {"name": name})
         return [Principal(f"device:{device_id}", Role.DEVICE, str(rider_id)) for device_id, rider_id in rows]

@@ -96,13 +96,6 @@ SELECT device_id, rider_id, name, created_at_ms, revoked_at_ms FROM device
 WHERE device_id > :after AND rider_id = :rider_id ORDER BY device_id LIMIT :limit
 """
 SELECT_DEVICE_STATE = "SELECT revoked_at_ms, rider_id FROM device WHERE device_id = :device_id"
-# Devices that a name may mean: the device's own id, or a rider's (never a person's: those are for nobody to know).
-SELECT_REPORTING_DEVICES = """
-SELECT device_id, rider_id FROM device WHERE revoked_at_ms IS NULL AND device_id = :name
-UNION ALL
-SELECT MIN(device_id), rider_id FROM device
-WHERE revoked_at_ms IS NULL AND rider_id = :name AND rider_id NOT LIKE 'person-%' GROUP BY rider_id
-"""
 REVOKE_DEVICE = """
 UPDATE device SET revoked_at_ms = :now_ms WHERE device_id = :device_id AND revoked_at_ms IS NULL
 """

@@ -1,6 +1,7 @@
 """Friends: who is near, and what may be seen of whom."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 
@@ -37,12 +38,27 @@ class MqttSettings(Section):
         pattern=r"^(mqtts?://[!-~]{1,500})?$",
         description="mqtt://USER:PASSWORD@HOST:PORT or mqtts://…; empty: no broker.",
     )
+    password_file: Path | None = Field(
+        None, description="A file with Majung's password at the broker, so that it stands in no setting."
+    )
+    ca: Path | None = Field(
+        None,
+        description="PEM file of the authority that signed the broker's certificate, when it is your own.",
+    )
     topic: str = Field(
-        "owntracks", pattern=r"^[^+#/][^+#]{0,100}$", description="Phones publish to TOPIC/USER/DEVICE."
+        "owntracks", pattern=r"^[^+#/$][^+#]{0,100}$", description="Phones publish to TOPIC/USER/DEVICE."
     )
     friends_topic: str = Field(
         "friends",
-        pattern=r"^[^+#/][^+#]{0,100}$",
+        pattern=r"^[^+#/$][^+#]{0,100}$",
         description="Friends are published to FRIENDS_TOPIC/USER/FRIEND, for USER alone to read.",
     )
     client_id: str = Field("majung", min_length=1, max_length=64, description="The session at the broker.")
+    session_for: Duration = Field(
+        timedelta(days=7),
+        description="How long the broker keeps what phones send while this server is away.",
+    )
+    show_for: Duration = Field(
+        timedelta(hours=1),
+        description="Friends are published for whoever reported by MQTT within this time.",
+    )
