@@ -4,7 +4,7 @@ Constants with the parameters they take, and what their rows mean. Inside, peopl
 outside, ids (`person_id`). Groups, invitations, requests and blocks are in `store_more.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from majung.friends.consent import Mode, Owner, Sharing, Tie
@@ -131,8 +131,11 @@ _MODES: dict[str, Mode] = {mode.value: mode for mode in Mode}
 
 def sharing_of(row: Row) -> Sharing | None:
     """`mode, precision, until_ms, history, since_ms`; None: nothing was decided."""
-    mode, precision, until_ms, history, since_ms = row
-    return Sharing(_MODES[mode], precision, until_ms, bool(history), since_ms) if mode is not None else None
+    return _sharing(*row) if row[0] is not None else None
+
+
+def _sharing(mode: str, precision: int, until_ms: int | None, history: int, since_ms: int) -> Sharing:
+    return Sharing(_MODES[mode], precision, until_ms, bool(history), since_ms)
 
 
 def owner_of(person_id: str, row: Row) -> Owner:
@@ -148,22 +151,31 @@ def caller_of(row: Row) -> Caller:
 def ties_of(rows: Iterable[Row]) -> dict[str, Tie]:
     """`person_id`, then the columns of `_TIE` and `_GROUP`: by the person_id."""
     found: dict[str, Tie] = {}
-    for row in rows:
-        group = sharing_of(row[7:12])
-        tie = found.get(row[0])
-        if tie is None:
-            found[row[0]] = Tie(sharing_of(row[2:7]), (group,) if group else (), row[1])
-        elif group is not None:
-            found[row[0]] = Tie(tie.sharing, (*tie.groups, group), tie.changed_ms)
+    for person_id, *tie in rows:
+        found[person_id] = _tie_of(found.get(person_id), tie)
     return found
 
 
 def owned_ties_of(rows: Iterable[Row]) -> dict[str, tuple[Owner, Tie]]:
     """`person_id`, then the columns of `_OWNER`, `_TIE` and `_GROUP`: by the person_id."""
-    rows = list(rows)
-    owners = {row[0]: row[1:9] for row in rows}
-    ties = ties_of((row[0], *row[9:]) for row in rows)
-    return {id_: (owner_of(id_, owners[id_]), tie) for id_, tie in ties.items()}
+    found: dict[str, tuple[Owner, Tie]] = {}
+    for row in rows:
+        person_id = row[0]
+        before = found.get(person_id)
+        if before is None:
+            found[person_id] = owner_of(person_id, row[1:9]), _tie_of(None, row[9:])
+        else:
+            found[person_id] = before[0], _tie_of(before[1], row[9:])
+    return found
+
+
+def _tie_of(before: Tie | None, row: Sequence[Any]) -> Tie:
+    """The tie of a row; with `before`, which is of the same friend, the decision of one more group."""
+    changed_ms, mode, _, _, _, _, group_mode, _, _, _, _ = row
+    groups = before.groups if before else ()
+    if group_mode is not None:
+        groups = (*groups, _sharing(*row[6:]))
+    return Tie(_sharing(*row[1:6]) if mode is not None else None, groups, changed_ms)
 
 
 def sharing_params(sharing: Sharing) -> dict[str, Any]:
