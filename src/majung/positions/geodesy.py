@@ -1,8 +1,8 @@
-"""Distances and directions on the Earth, taken as a sphere.
+"""Distances and directions on the Earth, taken as a sphere, and the distance on the ellipsoid.
 
-The error against the ellipsoid is at most 0.5 %, far below what "the nearest rider" needs. All degrees
-are WGS 84 latitude and longitude, all distances metres along the great circle. Scalars use `math`,
-columns use NumPy.
+The error of the sphere is at most 0.5 %, far below what "the nearest rider" needs; what friends read as
+"so far from you" is `ellipsoid_m`, to the millimetre. All degrees are WGS 84 latitude and longitude, all
+distances metres: along the great circle, if not said otherwise. Scalars use `math`, columns use NumPy.
 
 Searches compare squared chords of unit vectors instead of angles: `chord² = 4·hav(angle)`, so they order
 places exactly as the haversine formula does, and cost three subtractions and no trigonometry. Near by,
@@ -20,6 +20,16 @@ Floats = npt.NDArray[np.float64]
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the WGS 84 ellipsoid (IUGG R1)."""
 
+_A_M = 6_378_137.0
+_F = 1 / 298.257223563
+_B_M = _A_M * (1 - _F)
+_E2 = _F * (2 - _F)
+"""WGS 84 (NGA.STND.0036): half axes, flattening, first eccentricity squared."""
+
+_HALF_MERIDIAN_M = 20_003_931.4586
+"""From pole to pole: nothing is further apart."""
+
+_CHORD_REACH_M = 30_000.0
 _SLACK = 1e-9
 _SLACK_RAD = 1e-12
 
@@ -39,6 +49,73 @@ def distance_m(latitude: float, longitude: float, to_latitude: float, to_longitu
     across = math.radians(to_longitude - longitude)
     hav = math.sin((north - south) / 2) ** 2 + math.cos(south) * math.cos(north) * math.sin(across / 2) ** 2
     return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, hav)))
+
+
+def ellipsoid_m(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
+    """Length of the geodesic on the WGS 84 ellipsoid: the straight line between two places on the ground.
+
+    Within 1 mm of Karney's GeographicLib, but for places almost opposite each other on the globe, where
+    Vincenty's iteration does not end: there the sphere answers, within 0.5 %. Up to 30 km, which is almost
+    every friend, the chord through the ground is bent back: the arc over a chord d on a circle of radius R
+    is `d + d³/24R² + 3d⁵/640R⁴`, R by Euler's theorem from the two radii of curvature (Torge & Müller,
+    Geodesy, 4.1).
+    """
+    phi, to_phi = math.radians(latitude), math.radians(to_latitude)
+    across = math.radians(math.remainder(to_longitude - longitude, 360.0))
+    sine, to_sine = math.sin(phi), math.sin(to_phi)
+    normal_m = _A_M / math.sqrt(1 - _E2 * sine * sine)
+    to_normal_m = _A_M / math.sqrt(1 - _E2 * to_sine * to_sine)
+    axis_m, to_axis_m = normal_m * math.cos(phi), to_normal_m * math.cos(to_phi)  # from the Earth's axis
+    up_m = (1 - _E2) * (to_normal_m * to_sine - normal_m * sine)
+    half = math.sin(across / 2)
+    chord2 = (to_axis_m - axis_m) ** 2 + 4 * axis_m * to_axis_m * half * half + up_m * up_m
+    if chord2 > _CHORD_REACH_M * _CHORD_REACH_M:
+        return _vincenty_m(phi, to_phi, across)
+    if chord2 == 0.0:
+        return 0.0
+    meridian_m = normal_m**3 * (1 - _E2) / (_A_M * _A_M)
+    northward2 = min(1.0, (meridian_m * (to_phi - phi)) ** 2 / chord2)
+    curvature = northward2 / meridian_m + (1 - northward2) / normal_m
+    bend = chord2 * curvature * curvature / 24
+    return math.sqrt(chord2) * (1 + bend * (1 + 2.7 * bend))
+
+
+def _vincenty_m(phi: float, to_phi: float, across: float) -> float:
+    """The inverse problem by Vincenty (Survey Review 23, 1975), radians; his names in the comments."""
+    flat, to_flat = math.atan((1 - _F) * math.tan(phi)), math.atan((1 - _F) * math.tan(to_phi))  # U1, U2
+    sin1, cos1, sin2, cos2 = math.sin(flat), math.cos(flat), math.sin(to_flat), math.cos(to_flat)
+    lam = across
+    for _ in range(40):
+        sin_lam, cos_lam = math.sin(lam), math.cos(lam)
+        sin_sigma = math.hypot(cos2 * sin_lam, cos1 * sin2 - sin1 * cos2 * cos_lam)
+        cos_sigma = sin1 * sin2 + cos1 * cos2 * cos_lam
+        if sin_sigma < _SLACK_RAD:
+            break
+        sigma = math.atan2(sin_sigma, cos_sigma)
+        sin_alpha = cos1 * cos2 * sin_lam / sin_sigma
+        cos2_alpha = max(0.0, 1 - sin_alpha * sin_alpha)
+        middle = cos_sigma - 2 * sin1 * sin2 / cos2_alpha if cos2_alpha > _SLACK_RAD else 0.0  # cos 2σm
+        c = _F / 16 * cos2_alpha * (4 + _F * (4 - 3 * cos2_alpha))
+        turn = sigma + c * sin_sigma * (middle + c * cos_sigma * (2 * middle * middle - 1))
+        before, lam = lam, across + (1 - c) * _F * sin_alpha * turn
+        if abs(lam) > math.pi:
+            break
+        if abs(lam - before) < _SLACK_RAD:
+            return _vincenty_arc_m(sigma, sin_sigma, cos_sigma, cos2_alpha, middle)
+    hav = math.sin((to_phi - phi) / 2) ** 2 + math.cos(phi) * math.cos(to_phi) * math.sin(across / 2) ** 2
+    return min(_HALF_MERIDIAN_M, 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, hav))))
+
+
+def _vincenty_arc_m(
+    sigma: float, sin_sigma: float, cos_sigma: float, cos2_alpha: float, middle: float
+) -> float:
+    """Vincenty's (3), (4), (6) and (19): from the arc on the auxiliary sphere to metres."""
+    u2 = cos2_alpha * (_A_M * _A_M - _B_M * _B_M) / (_B_M * _B_M)
+    a = 1 + u2 / 16384 * (4096 + u2 * (-768 + u2 * (320 - 175 * u2)))
+    b = u2 / 1024 * (256 + u2 * (-128 + u2 * (74 - 47 * u2)))
+    third = b / 6 * middle * (4 * sin_sigma * sin_sigma - 3) * (4 * middle * middle - 3)
+    delta = b * sin_sigma * (middle + b / 4 * (cos_sigma * (2 * middle * middle - 1) - third))
+    return _B_M * a * (sigma - delta)
 
 
 def distances_m(latitude: float, longitude: float, latitudes: Floats, longitudes: Floats) -> Floats:
