@@ -10,9 +10,7 @@ takes messages apart, decodes and looks up for whom they are: bare RESP, no clie
 """
 
 import argparse
-import gc
 import json
-import multiprocessing
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,23 +18,22 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import psutil
 
 from bench import friends_world
-from bench.friends_bus import Connection, Subscribers, Usage, command, many, messages, redis, redis_server
+from bench.friends_bus import Connection, Subscribers, Usage, many, messages, redis, redis_server
+from bench.friends_parts import bus, client_library, in_process
 from bench.friends_ways import (
     WAYS,
+    WAYS_BY_REGION,
     ByCell,
     ByPerson,
     ByPersonSharded,
     Sent,
     Update,
     Way,
-    encode,
     person_id,
 )
 from bench.friends_world import Ints, World
-from majung.backends.embedded.fanout import EmbeddedFanout
 
 SIZES = {10_000: (4, 5), 100_000: (10, 20), 1_000_000: (20, 100)}
 """Servers and cities for so many people."""
@@ -98,7 +95,7 @@ def _publish(
     """Publish the updates of `rows` in batches, as the pipeline does."""
     sent, client_s, batch = Sent(0, 0), 0.0, min(BATCH, len(rows))
     usage.cpu_us()
-    subscribers.bytes, subscribers.keeping = 0, True
+    subscribers.start_counting()
     started = time.perf_counter()
     for start in range(0, len(rows), batch):
         before = time.process_time()
@@ -143,21 +140,26 @@ def _receive(world: World, kept: bytes) -> dict[str, Any]:
     }
 
 
-def measure(way: Way, rows: Ints, program: str) -> dict[str, Any]:
-    """One way in one world, in a Redis of its own."""
+def measure(ways: Sequence[Way], rows: Ints, program: str) -> dict[str, Any]:
+    """Ways that need the same subscriptions and tables, in a Redis of their own; the figures of each by name."""
+    first, result = ways[0], {}
     with redis(program) as port:
-        control, subscribers = Connection(port), Subscribers(port, way.world.servers)
+        control, subscribers = Connection(port), Subscribers(port, first.world.servers)
         try:
             usage = Usage(control)
-            return {
-                "built": _subscribe(way, subscribers, control, usage),
-                "one person comes and goes": _come_and_go(way, subscribers, control, usage),
-                "an update": _publish(way, subscribers, control, usage, rows),
-                "a server hears": _receive(way.world, bytes(subscribers.kept)),
-            }
+            built = _subscribe(first, subscribers, control, usage)
+            changed = _come_and_go(first, subscribers, control, usage)
+            for way in ways:
+                result[way.name] = {
+                    "built": built,
+                    "one person comes and goes": changed,
+                    "an update": _publish(way, subscribers, control, usage, rows),
+                    "a server hears": _receive(way.world, bytes(subscribers.kept)),
+                }
         finally:
             subscribers.close()
             control.close()
+    return result
 
 
 def wanted(world: World, rows: Sequence[int]) -> dict[str, float]:
@@ -167,50 +169,6 @@ def wanted(world: World, rows: Sequence[int]) -> dict[str, float]:
         "servers_with_friends": round(float(np.mean([len(world.servers_of_friends(r)) for r in rows])), 2),
         "servers_with_friends_near": round(float(np.mean([len(world.servers_near(row)) for row in rows])), 2),
     }
-
-
-def _in_process(channels: int, updates: int, to: Any) -> None:
-    """Runs in a process of its own, so that memory is its own: the embedded bus with so many channels."""
-    import asyncio
-
-    async def run() -> dict[str, float]:
-        fanout = EmbeddedFanout()
-        heard: list[bytes] = []
-        names = [f"friends:{person_id(number)}" for number in range(channels)]
-        payload = encode(Update(person_id(1), 37.5, 127.0, 1_780_000_000_000, 1_780_000_000_120, 8.0))
-        gc.collect()
-        process = psutil.Process()
-        before, cpu = process.memory_info().rss, time.process_time()
-        leave = [await fanout.subscribe(name, heard.append) for name in names]
-        built_s, grown = time.process_time() - cpu, process.memory_info().rss - before
-        order = np.random.default_rng(1).integers(0, channels, updates).tolist()
-        cpu = time.process_time()
-        for number in order:
-            await fanout.publish(names[number], payload)
-        published_s = time.process_time() - cpu
-        assert len(heard) == updates and len(leave) == channels
-        return {
-            "channels": channels,
-            "mib": round(grown / 2**20, 2),
-            "bytes_a_channel": round(grown / channels, 1),
-            "us_a_subscription": round(1e6 * built_s / channels, 2),
-            "us_a_publish": round(1e6 * published_s / updates, 2),
-        }
-
-    to.send(asyncio.run(run()))
-
-
-def in_process(channels: int, updates: int = 100_000) -> dict[str, Any]:
-    """Memory and CPU of EmbeddedFanout."""
-    context = multiprocessing.get_context("spawn")
-    mine, its = context.Pipe()
-    process = context.Process(target=_in_process, args=(channels, updates, its))
-    process.start()
-    its.close()
-    try:
-        return dict(mine.recv())
-    finally:
-        process.join()
 
 
 def world_of(people: int, servers: int, cities: int, updates: int) -> dict[str, Any]:
@@ -228,12 +186,12 @@ def world_of(people: int, servers: int, cities: int, updates: int) -> dict[str, 
         "wanted": wanted(world, some),
         "wanted, servers by region": wanted(regional, some),
     }
-    for kind in WAYS:
-        if people >= 1_000_000 and kind is ByPersonSharded:
-            continue  # as the way without shards: the two smaller worlds show it
-        result[kind.name] = measure(kind(world), rows, program)
-        gc.collect()
-    result["cell, servers by region"] = measure(ByCell(regional), rows, program)
+    for kinds in WAYS:
+        if people < 1_000_000 or ByPersonSharded not in kinds:  # it costs what it costs without shards
+            result |= measure([kind(world) for kind in kinds], rows, program)
+    for kinds in WAYS_BY_REGION:
+        found = measure([kind(regional) for kind in kinds], rows, program)
+        result |= {f"{name}, servers by region": figures for name, figures in found.items()}
     all_here = replace(world, servers=1, server=np.zeros_like(world.server))
     result["in process, person"] = in_process(len(ByPerson(all_here).channels(0)))
     result["in process, cell"] = in_process(len(ByCell(all_here).channels(0)))
@@ -242,43 +200,9 @@ def world_of(people: int, servers: int, cities: int, updates: int) -> dict[str, 
     return result
 
 
-def bus() -> dict[str, Any]:
-    """What Redis pays for a message by receivers and size, and the line through it: the formula to reckon with."""
-    points: list[list[float]] = []
-    paid: list[float] = []
-    for receivers in (0, 1, 4, 20):
-        for size in (85, 1_000, 10_000):
-            with redis(redis_server()) as port:
-                control, subscribers = Connection(port), Subscribers(port, max(1, receivers))
-                for server in range(receivers):
-                    subscribers.send(server, [command(b"SUBSCRIBE", b"friends:bucket:1")])
-                usage, count = (
-                    Usage(control),
-                    100 * max(2, 400_000 // (100 * (receivers + 5) * (1 + size // 1_000))),
-                )
-                batch = [command(b"PUBLISH", b"friends:bucket:1", b"x" * size)] * 100
-                for _ in range(count // 100):
-                    control.ask(batch)
-                    subscribers.drain()
-                subscribers.settle()
-                points.append([1.0, receivers, size / 1_000, receivers * size / 1_000])
-                paid.append(usage.cpu_us() / count)
-                subscribers.close()
-                control.close()
-    weights = 1 / np.array(paid)
-    solved, *_ = np.linalg.lstsq(np.array(points) * weights[:, None], np.array(paid) * weights, rcond=None)
-    names = ("us_a_message", "us_a_delivery", "us_a_kb_in", "us_a_kb_out")
-    return {
-        **dict(zip(names, (round(float(one), 3) for one in solved), strict=True)),
-        "measured": {
-            f"{int(p[1])} x {int(p[2] * 1000)} B": round(us, 2) for p, us in zip(points, paid, strict=True)
-        },
-    }
-
-
 def run() -> dict[str, Any]:
     """All worlds, and what a message costs."""
-    return {"bus": bus()} | {
+    return {"bus": bus(), "redis-py": client_library()} | {
         f"{people:,} people": world_of(people, servers, cities, UPDATES)
         for people, (servers, cities) in SIZES.items()
     }
