@@ -204,5 +204,5 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             push_sender=push_sender,
             router=router,
             eta=eta,
-            friends=assemble_friends(database, clock, policy, settings.friends),
+            friends=assemble_friends(database, clock, policy, auth.accounts, settings.friends),
         )

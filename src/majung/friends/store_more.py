@@ -29,13 +29,16 @@ DELETE_OLD_INVITATIONS = "DELETE FROM friend_invitation WHERE expires_ms < :befo
 
 # ------------------------------------------------------------------------------------------ requests
 
+# `declined`: 0 open, 1 declined, 2 declined and taken back, which is kept so that asking anew stays declined.
 INSERT_REQUEST = """
 INSERT INTO friend_request (request_id, asker, name, asked_ms) VALUES (:request_id, :asker, :name, :now_ms)
-ON CONFLICT (asker, name) DO NOTHING
+ON CONFLICT (asker, name) DO UPDATE
+    SET request_id = excluded.request_id, asked_ms = excluded.asked_ms, declined = 1
+    WHERE friend_request.declined = 2
 """
-COUNT_REQUESTS = "SELECT COUNT(*) FROM friend_request WHERE asker = :asker AND name <> :name"
+COUNT_REQUESTS = "SELECT COUNT(*) FROM friend_request WHERE asker = :asker AND name <> :name AND declined < 2"
 SELECT_OUTGOING = """
-SELECT request_id, name, asked_ms FROM friend_request WHERE asker = :asker AND asked_ms > :since_ms
+SELECT request_id, name, asked_ms FROM friend_request WHERE asker = :asker AND asked_ms > :since_ms AND declined < 2
 ORDER BY asked_ms DESC, request_id
 """
 # Of those who were not blocked and not declined.
@@ -47,10 +50,16 @@ WHERE r.name = :name AND r.declined = 0 AND r.asked_ms > :since_ms AND r.asker <
 ORDER BY r.asked_ms DESC, r.request_id LIMIT :limit
 """
 SELECT_REQUEST_OF = """
-SELECT declined FROM friend_request WHERE asker = :asker AND name = :name AND asked_ms > :since_ms
+SELECT declined FROM friend_request
+WHERE asker = :asker AND name = :name AND asked_ms > :since_ms AND declined < 2
 """
-DECLINE_REQUEST = "UPDATE friend_request SET declined = 1 WHERE asker = :asker AND name = :name"
-DELETE_REQUEST = "DELETE FROM friend_request WHERE request_id = :request_id AND asker = :asker"
+DECLINE_REQUEST = """
+UPDATE friend_request SET declined = 1 WHERE asker = :asker AND name = :name AND declined = 0
+"""
+TAKE_REQUEST_BACK = (
+    "UPDATE friend_request SET declined = 2 WHERE request_id = :request_id AND asker = :asker AND declined = 1",
+    "DELETE FROM friend_request WHERE request_id = :request_id AND asker = :asker AND declined = 0",
+)
 DELETE_REQUEST_TO = "DELETE FROM friend_request WHERE asker = :asker AND name = :name"
 DELETE_OLD_REQUESTS = "DELETE FROM friend_request WHERE asked_ms <= :before_ms"
 

@@ -20,6 +20,8 @@ from majung.serve.http import (
     fences,
     friends,
     friends_asking,
+    friends_groups,
+    friends_me,
     live,
     notify,
     oauth,
@@ -65,6 +67,8 @@ _MODULES = (
     notify,
     friends,
     friends_asking,
+    friends_groups,
+    friends_me,
 )
 
 

@@ -1,0 +1,78 @@
+"""The caller's own phones and data: credentials that report for it, everything about it, and its end."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, delete, get, post
+from litestar.params import Parameter
+
+from majung.auth.model import Device, Principal
+from majung.auth.phones import address_of, app_settings
+from majung.serve.http.friends import TAGS
+from majung.services import Services
+from majung.wire.owntracks_config import config_link, http_config
+
+_NO_STORE = {"Cache-Control": "no-store"}
+DeviceId = Annotated[str, Parameter(min_length=1, max_length=64, description="The id of the device.")]
+
+
+class NewPhone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A phone by the name that its owner gives it."""
+
+    name: Annotated[str, msgspec.Meta(max_length=128)] = ""
+
+
+class AddedPhone(msgspec.Struct, frozen=True):
+    """A credential, this once, and how to type it into each app.
+
+    `otrc` is the configuration of OwnTracks, to be saved as a file `….otrc`; `link` hands it to the app on the
+    phone where it is opened.
+    """
+
+    device_id: str
+    name: str
+    token: str
+    apps: dict[str, dict[str, str]]
+    otrc: dict[str, Any]
+    link: str
+
+
+class PhoneList(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    devices: list[Device]
+
+
+@get("/v1/friends/devices", summary="List one's phones", tags=TAGS)
+async def list_phones(services: Services, principal: Principal) -> PhoneList:
+    """Those that may report for the caller."""
+    caller = await services.friends.me.caller(principal)
+    return PhoneList(await services.friends.devices.all(caller))
+
+
+@post("/v1/friends/devices", summary="Add a phone", tags=TAGS)
+async def add_phone(data: NewPhone, services: Services, principal: Principal) -> Response[AddedPhone]:
+    """A token for an app that reports for the caller and may do nothing else. Told this once."""
+    caller = await services.friends.me.caller(principal)
+    device = await services.friends.devices.add(caller, data.name)
+    address = address_of(services.settings.server)
+    config = http_config(f"{address}/owntracks", caller.person_id, device.token, data.name or "phone")
+    added = AddedPhone(
+        device.device_id,
+        data.name,
+        device.token,
+        app_settings(device, address),
+        msgspec.json.decode(config),
+        config_link(config),
+    )
+    return Response(added, headers=_NO_STORE)
+
+
+@delete("/v1/friends/devices/{device_id:str}", summary="Remove a phone", tags=TAGS)
+async def remove_phone(device_id: DeviceId, services: Services, principal: Principal) -> None:
+    """What it sends is refused within a second."""
+    caller = await services.friends.me.caller(principal)
+    await services.friends.devices.remove(caller, device_id)
+
+
+HANDLERS = [list_phones, add_phone, remove_phone]
