@@ -52,11 +52,11 @@ async def device_socket(socket: AnySocket, services: Services) -> None:
             raise Overloaded("too many open connections; try again later")
         principal = await _authenticate(socket, services)
         services.limiter.demand(principal.subject)
-        await _Uplink(socket, services, principal).run()
+        await Uplink(socket, services, principal).run()
     except WebSocketDisconnect:
         pass
     except Exception as problem:
-        await _end(socket, problem)
+        await end(socket, problem)
     finally:
         state[_OPEN] -= 1
 
@@ -72,8 +72,8 @@ class _Taken(msgspec.Struct, frozen=True):
     error: Problem | None
 
 
-class _Uplink:
-    """One connection."""
+class Uplink:
+    """What a device says on one connection, and what it is answered."""
 
     def __init__(self, socket: AnySocket, services: Services, principal: Principal) -> None:
         self._socket = socket
@@ -82,9 +82,12 @@ class _Uplink:
         self._check_at_s = services.clock.monotonic_s() + CHECK_CREDENTIAL_EVERY_S
         self._taken: asyncio.Queue[_Taken] = asyncio.Queue(MAX_IN_FLIGHT)
 
-    async def run(self) -> None:
-        """Return when the device has left. Raises what ends the connection."""
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer())]
+    async def run(self, *beside: asyncio.Task[None]) -> None:
+        """Return when the device has left, or one of the tasks beside has ended; all of them end with it.
+
+        Raises what ends the connection.
+        """
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer()), *beside]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -171,7 +174,7 @@ async def _authenticate(socket: AnySocket, services: Services) -> Principal:
     return principal
 
 
-async def _end(socket: AnySocket, problem: Exception) -> None:
+async def end(socket: AnySocket, problem: Exception) -> None:
     """Say what was wrong and close; the code says whether it is worth while to come again."""
     if isinstance(problem, AuthError | Forbidden):
         code = _POLICY

@@ -144,8 +144,8 @@ async def get_track(
         raise ValueError("from is after to")
     pages = track_pages(services.history, rider_id, from_ms, to_ms, not plausible, simplify_m)
     first: list[TrackPoint] = await anext(pages, [])  # what goes wrong here can still be said with a status
-    body = export_track(format_, rider_id, _portions(first, pages))
-    headers = {} if format_ == "json" else {"Content-Disposition": _attachment(rider_id, format_)}
+    body = export_track(format_, rider_id, portions(first, pages))
+    headers = {} if format_ == "json" else {"Content-Disposition": attachment(rider_id, format_)}
     return Stream(body, media_type=CONTENT_TYPES[format_], headers=headers)
 
 
@@ -184,7 +184,7 @@ def _as_ms(name: str, text: str) -> int:
         raise ValueError(f"{name}: {text!r} is not an RFC 3339 time like 2026-01-31T09:00:00Z") from None
 
 
-async def _portions(
+async def portions(
     first: list[TrackPoint], pages: AsyncIterator[list[TrackPoint]]
 ) -> AsyncIterator[list[TrackPoint]]:
     """Smaller pieces, with room for everybody else on the loop while a long track is written."""
@@ -196,7 +196,7 @@ async def _portions(
         page = await anext(pages, None)
 
 
-def _attachment(rider_id: str, format_: str) -> str:
+def attachment(rider_id: str, format_: str) -> str:
     """RFC 6266: a name that every client can read, and the real one for those that know UTF-8."""
     plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in rider_id)
     return (

@@ -30,7 +30,7 @@ LastEventId = Annotated[
     str | None,
     HeaderParameter(name="Last-Event-ID", max_length=200, description="`epoch:offset`, to resume."),
 ]
-_GONE = (WebSocketDisconnect, ClientDisconnected)  # the viewer left, perhaps while it was written to
+GONE = (WebSocketDisconnect, ClientDisconnected)  # the viewer left, perhaps while it was written to
 _SSE = "text/event-stream"
 _SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -88,7 +88,7 @@ async def converse(
             write.close()  # it never began; a task's coroutine is the task's to end
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     for problem in ended:
-        if isinstance(problem, Exception) and not isinstance(problem, _GONE):
+        if isinstance(problem, Exception) and not isinstance(problem, GONE):
             log.error("socket_failed", path=socket.url.path, exc_info=problem)
 
 
