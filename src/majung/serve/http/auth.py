@@ -7,6 +7,8 @@ another site could ride on.
 
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -17,6 +19,7 @@ from majung.auth.model import AuthError, Principal
 from majung.services import Services
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+Verify = Callable[[], Awaitable[Principal]]
 
 
 _SCOPE_KEY = "majung.principal"
@@ -46,15 +49,20 @@ async def authenticate(connection: Connection, services: Services) -> Principal:
 
 async def verify(connection: Connection, services: Services) -> Principal:
     """The caller, who pays nothing for it: what a long stream asks again and again. Raises as `authenticate`."""
+    return await verifier(connection, services)()
+
+
+def verifier(connection: Connection, services: Services) -> Verify:
+    """What `verify` asks, to be asked again without the connection. Raises AuthError: there is no credential."""
+    auth, remote = services.auth, remote_of(connection)
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         username, password = parse_basic(value)
-        return await services.auth.authenticate_basic(username, password, remote_of(connection))
+        return partial(auth.authenticate_basic, username, password, remote)
     token = value.strip() if scheme.lower() == "bearer" else connection.query_params.get("access_token", "")
     if not token:
         raise AuthError("sign in: send a token as Authorization: Bearer")
-    known = services.auth.remembered(token)
-    return known or await services.auth.authenticate_bearer(token, remote_of(connection))
+    return partial(auth.authenticate_bearer, token, remote)
 
 
 def remote_of(connection: Connection) -> str:

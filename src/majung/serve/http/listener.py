@@ -9,6 +9,7 @@ from typing import Any, cast
 import uvicorn
 
 from majung.serve.descriptors import connection_bound
+from majung.serve.http.lean_socket import Keeper
 from majung.serve.http.patience import Patience, PatientHttp, PatientWebSocket
 from majung.settings import ServerSettings
 
@@ -61,11 +62,14 @@ class HttpListener:
         patience = Patience(settings.header_timeout.total_seconds(), bound)
         self._patience = patience
         self._settings = settings
+        self._keeper = Keeper(
+            2 * patience.ping_s, patience.ping_s, patience.stall_s, asyncio.get_running_loop().time
+        )
         self._config = uvicorn.Config(
             app,
             loop="none",
             http=type("Http", (PatientHttp,), {"patience": patience}),
-            ws=type("WebSocket", (PatientWebSocket,), {"patience": patience}),
+            ws=type("WebSocket", (PatientWebSocket,), {"patience": patience, "keeper": self._keeper}),
             ws_per_message_deflate=False,
             ws_max_size=1_048_576,
             ws_ping_interval=patience.ping_s,
@@ -85,6 +89,7 @@ class HttpListener:
         )
         self._server = _Uvicorn(self._config, patience.header_s)
         self._task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._socket: socket.socket | None = None
         self.port = 0
 
@@ -105,6 +110,7 @@ class HttpListener:
         sock.setblocking(False)
         self._socket = sock
         self.port = int(sock.getsockname()[1])
+        self._keeping = asyncio.create_task(self._keeper.run(), name="lean-sockets")
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="http")
         while not self._server.started and not self._task.done():
             await asyncio.sleep(0.005)
@@ -117,3 +123,6 @@ class HttpListener:
         if self._task is not None:
             await self._task
             self._task = None
+        if self._keeping is not None:
+            self._keeping.cancel()
+            self._keeping = None

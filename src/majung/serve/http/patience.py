@@ -20,6 +20,9 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.http11 import Request
+
+from majung.serve.http.lean_socket import EXTENSION, Hears, Keeper, LeanSocket
 
 MAX_HEAD_BYTES = 65_536
 MAX_FRAGMENTS = 1_024
@@ -202,11 +205,42 @@ class PatientHttp(HttpToolsProtocol):
             self.transport.close()
 
 
+class _HandedOver:
+    """In the place of a transport that is somebody else's now."""
+
+    def close(self) -> None:
+        """Its new owner does that."""
+
+    def is_closing(self) -> bool:
+        """For whoever had it."""
+        return True
+
+
 class PatientWebSocket(WebSocketsSansIOProtocol):
     """One WebSocket connection."""
 
     patience: Patience
+    keeper: Keeper
     _stall: asyncio.TimerHandle | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        """A handshake. Its handler may take the connection over when it has accepted (`lean_socket.take_over`)."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][EXTENSION] = {"take_over": self._hand_over}
+
+    def _hand_over(self, behind: Hears) -> LeanSocket:
+        """At once after `websocket.accept`: from then on all that is here may be forgotten."""
+        self.stop_keepalive()
+        self._no_stall()
+        transport, self.transport = self.transport, _HandedOver()  # type: ignore[assignment]
+        socket = LeanSocket(transport, self.keeper, behind)
+        transport.set_protocol(socket)
+        self.keeper.keep(socket, self.connections)
+        self.connections.discard(self)
+        if not self.queue.empty() or self.conn.reader.buffer:
+            socket.close(1002, "nothing may be sent before the handshake is answered")
+        return socket
 
     def data_received(self, data: bytes) -> None:
         """A handshake that cannot be read (a line too long, too many) is answered, and that is the end of it.
