@@ -61,6 +61,8 @@ class Linker:
     def changed(self, person_id: str) -> None:
         """Somebody's friendships or decisions have changed; "": anybody's may have."""
         self._serial += 1
+        for id_ in (person_id,) if person_id else self._links.watchers:
+            self._links.doubt(id_)
         if person_id and self._reading:
             self._changed_at[person_id] = self._serial
         elif not person_id:

@@ -109,6 +109,10 @@ class Watcher:
         for stream in self.streams:
             stream.friends_changed()
 
+    def is_sure(self, now_ms: int) -> bool:
+        """Whether it is known what each friend lets it see."""
+        return self.ready and not any(link.in_doubt(now_ms) for link in self.links.values())
+
     def surround(self) -> None:
         """Reckon the box anew: the watcher has moved, or its radius has changed."""
         here = self.me.position
@@ -120,16 +124,26 @@ class Watcher:
 
 
 class Link:
-    """What one watcher sees of one subject. `precision` 0: exactly."""
+    """What one watcher sees of one subject. `precision` 0: exactly.
 
-    __slots__ = ("distance_m", "inside", "precision", "subject", "watcher")
+    In doubt nothing is said along it: somebody has decided something that has not been read yet, or what was
+    decided has ended (`until_ms`). What is read next ends the doubt, or the link.
+    """
+
+    __slots__ = ("distance_m", "doubted", "inside", "precision", "subject", "until_ms", "watcher")
 
     def __init__(self, watcher: Watcher, subject: Subject, precision: int) -> None:
         self.watcher = watcher
         self.subject = subject
         self.precision = precision
+        self.until_ms: int | None = None
+        self.doubted = False
         self.inside = False
         self.distance_m = 0.0
+
+    def in_doubt(self, now_ms: int) -> bool:
+        """Whether nothing may be said along it now."""
+        return self.doubted or (self.until_ms is not None and self.until_ms <= now_ms)
 
 
 class Links:
@@ -204,8 +218,21 @@ class Links:
             subject.links.append(link)
             self.count += 1
         news = link.precision != precision
-        link.precision = precision
+        link.precision, link.until_ms, link.doubted = precision, seen.until_ms, False
         self._measure(link, news)
+        for stream in watcher.streams:
+            stream.sure(subject.person_id)
+
+    def doubt(self, person_id: str) -> None:
+        """Decisions of this person, or towards it, have changed: nothing is said of them until they are read."""
+        subject = self.subjects.get(person_id)
+        if subject is None:
+            return
+        for link in subject.links:
+            link.doubted = True
+        if subject.watcher is not None:
+            for link in subject.watcher.links.values():
+                link.doubted = True
 
     def drop(self, link: Link) -> None:
         """The watcher sees the subject no more; it is told when it saw it near."""
@@ -218,7 +245,7 @@ class Links:
         self.release(subject)
 
     def near(self, watcher: Watcher) -> Iterator[tuple[Link, Place, bytes]]:
-        """Who is inside the radius now, with what is shown, nearest first."""
+        """Who is inside the radius now, in doubt or not, with what is shown, nearest first."""
         for link in sorted((link for link in watcher.links.values() if link.inside), key=_by_distance):
             shown = link.subject.shown(link.precision, self.blurring)
             if shown is not None:

@@ -15,7 +15,7 @@ from majung.friends.model import NO_FRIEND, Near, Place
 from majung.friends.people import People
 from majung.ports import History, LiveStore
 from majung.positions.geodesy import ellipsoid_m
-from majung.positions.model import PERSON, LivePosition, TrackPoint
+from majung.positions.model import PERSON, LivePosition, Position, TrackPoint
 from majung.positions.reads import track_pages
 
 
@@ -60,7 +60,7 @@ class FriendReads:
         """Who is near now; another radius than one's own for this answer alone. Raises PortError."""
         now_ms = self._clock.now_ms()
         watcher = self._links.watchers.get(viewer_id)
-        if radius_m is None and watcher is not None and watcher.ready:
+        if radius_m is None and watcher is not None and watcher.is_sure(now_ms):
             near = [
                 Near(link.subject.display_name, round(link.distance_m, 3), place)
                 for link, place, _ in self._links.near(watcher)
@@ -68,7 +68,9 @@ class FriendReads:
             return NearNow(now_ms, watcher.radius_m, _here(watcher.me.position), near)
         if radius_m is None:
             radius_m = await self._people.radius_m(viewer_id, self._default_radius_m)
-        mine = (await self._live.get([viewer_id], PERSON))[0]
+        mine: LivePosition | Position | None = (await self._live.get([viewer_id], PERSON))[0]
+        if reported is not None and (mine is None or mine.device_time_ms < reported.device_time_ms):
+            mine = reported
         found: list[Near] = []
         if mine is not None:
             for name, place in await self.visible(viewer_id):
@@ -144,7 +146,7 @@ async def _bare(pages: AsyncIterator[list[TrackPoint]]) -> AsyncIterator[list[Tr
         ]
 
 
-def _here(position: LivePosition | None) -> Here | None:
+def _here(position: LivePosition | Position | None) -> Here | None:
     return (
         Here(position.latitude, position.longitude, position.device_time_ms) if position is not None else None
     )

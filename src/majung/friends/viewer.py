@@ -65,6 +65,11 @@ class FriendViewer:
             self._touched[person_id] = None
             self._mark()
 
+    def sure(self, person_id: str) -> None:
+        """What this friend lets the viewer see has been read: what waited for that can be said."""
+        if person_id in self._touched:
+            self._mark()
+
     def moved(self) -> None:
         """The viewer itself is somewhere else."""
         self._moved = True
@@ -131,13 +136,18 @@ class FriendViewer:
     def _snapshot(self) -> bytes:
         near: list[bytes] = []
         shown: set[str] = set()
+        later: dict[str, None] = {}
+        now_ms = self._hub.now_ms()
         for link, _, body in self._hub.links.near(self.watcher):
-            near.append(_friend(link, body))
-            shown.add(link.subject.person_id)
-        self._shown, self._touched = shown, {}
+            if link.in_doubt(now_ms):
+                later[link.subject.person_id] = None
+            else:
+                near.append(_friend(link, body))
+                shown.add(link.subject.person_id)
+        self._shown, self._touched = shown, later
         self._snapshot_due = self._moved = False
         return b'{"type":"snapshot","at_ms":%d,"radius_m":%b,"here":%b,"near":[%b]}' % (
-            self._hub.now_ms(),
+            now_ms,
             _json(self.watcher.radius_m),
             _here(self.watcher),
             b",".join(near),
@@ -149,6 +159,9 @@ class FriendViewer:
         bodies: list[bytes] = []
         for person_id in touched:
             link = links.get(person_id)
+            if link is not None and link.in_doubt(now_ms):
+                self._touched[person_id] = None
+                continue
             shown = link.subject.shown(link.precision, hub.links.blurring) if link and link.inside else None
             if link is not None and shown is not None and link.subject.position is not None:
                 entered = b"false" if person_id in self._shown else b"true"
@@ -172,7 +185,9 @@ class FriendViewer:
     def _distances(self, now_ms: int) -> bytes:
         links = self.watcher.links
         near = {
-            id_: round(links[id_].distance_m, 3) for id_ in self._shown if id_ in links and links[id_].inside
+            id_: round(link.distance_m, 3)
+            for id_ in self._shown
+            if (link := links.get(id_)) is not None and link.inside and not link.in_doubt(now_ms)
         }
         return b'{"type":"distances","distances":%b,"at_ms":%d,"here":%b}' % (
             _json(near),
