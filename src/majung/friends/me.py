@@ -19,6 +19,7 @@ from majung.text import check_text
 
 MAX_NAME_CHARS = 64
 MAX_RADIUS_M = 500_000.0
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs by category, and empty to look at
 
 
 class ProfileChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,7 +43,7 @@ def checked_name(what: str, name: str) -> str:
     name = unicodedata.normalize("NFC", " ".join(name.split()))
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise ValueError(f"{what}: 1 to {MAX_NAME_CHARS} characters")
-    if not any(unicodedata.category(char)[0] in "LNPS" for char in name):
+    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in name):
         raise ValueError(f"{what}: nothing of it can be seen")
     return name
 

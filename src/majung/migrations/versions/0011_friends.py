@@ -118,11 +118,9 @@ _UP = (
     "CREATE INDEX friend_change_at ON friend_change (at_ms)",
     "CREATE TABLE friend_counter (id INTEGER PRIMARY KEY, number BIGINT NOT NULL, version BIGINT NOT NULL)",
     "INSERT INTO friend_counter (id, number, version) VALUES (1, 0, 1)",
-    "CREATE TABLE erased_name (name_sha256 TEXT PRIMARY KEY, at_ms BIGINT NOT NULL)",
     "CREATE INDEX account_rider ON account (rider_id) WHERE rider_id <> ''",
 )
 _TABLES = (
-    "erased_name",
     "friend_counter",
     "friend_change",
     "friend_block",
