@@ -56,11 +56,17 @@ class FriendReads:
         self._clock = clock
         self._default_radius_m = default_radius_m
 
-    async def near(self, viewer_id: str, radius_m: float | None = None) -> NearNow:
-        """Who is near now; another radius than one's own for this answer alone. Raises PortError."""
+    async def near(
+        self, viewer_id: str, radius_m: float | None = None, reported: Position | None = None
+    ) -> NearNow:
+        """Who is near now; another radius than one's own for this answer alone. Raises PortError.
+
+        `reported`: where the viewer has just said that it is, on its way through the log; it counts when it
+        is newer than what is known.
+        """
         now_ms = self._clock.now_ms()
         watcher = self._links.watchers.get(viewer_id)
-        if radius_m is None and watcher is not None and watcher.is_sure(now_ms):
+        if radius_m is None and reported is None and watcher is not None and watcher.is_sure(now_ms):
             near = [
                 Near(link.subject.display_name, round(link.distance_m, 3), place)
                 for link, place, _ in self._links.near(watcher)
