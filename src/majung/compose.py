@@ -36,6 +36,7 @@ from majung.orders.view_source import kept_events
 from majung.orders.views import OrderViews
 from majung.outbox.relay import Relay
 from majung.outward import Outward
+from majung.positions.erase import Erasures
 from majung.positions.fences import FenceService
 from majung.positions.ingest import Ingest
 from majung.positions.pipeline import Pipeline
@@ -168,6 +169,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                 clock,
                 settings.positions,
                 settings.friends.gone_after,
+                Erasures(database, clock),
             ),
             auth=auth,
             limiter=RateLimiter(settings.server.rate_per_s, settings.server.rate_burst, clock),

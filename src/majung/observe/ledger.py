@@ -2,7 +2,7 @@
 
     received  = accepted + quarantined + refused + pending      (the door; this process)
     consumed  = processed + skipped                              (the log's offsets; for ever)
-    processed = deduplicated + stored + undecodable             (the consumer; for ever)
+    processed = deduplicated + stored + undecodable + erased    (the consumer; for ever)
     stored    = shown + late + marked                           (the consumer; for ever)
 
 The counts of the consumer are checkpointed together with the offset that they belong to, so that a
@@ -38,6 +38,7 @@ class ConsumerCounts(msgspec.Struct):
     shown: int = 0
     late: int = 0
     marked: int = 0
+    erased: int = 0
 
 
 class LedgerError(msgspec.Struct, frozen=True):
@@ -113,8 +114,8 @@ class Ledger:
             "received = accepted + quarantined + refused + pending": door.received
             - (door.accepted + door.quarantined + door.refused + self.pending_count()),
             "consumed = processed + skipped": consumed - (consumer.processed + consumer.skipped),
-            "processed = deduplicated + stored + undecodable": consumer.processed
-            - (consumer.deduplicated + consumer.stored + consumer.undecodable),
+            "processed = deduplicated + stored + undecodable + erased": consumer.processed
+            - (consumer.deduplicated + consumer.stored + consumer.undecodable + consumer.erased),
             "stored = shown + late + marked": consumer.stored
             - (consumer.shown + consumer.late + consumer.marked),
         }

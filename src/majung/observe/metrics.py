@@ -17,7 +17,17 @@ from prometheus_client.process_collector import ProcessCollector
 from majung.observe.families import Figure, metrics_of
 from majung.observe.stats import Snapshot
 
-_CONSUMER = ("processed", "skipped", "deduplicated", "undecodable", "stored", "shown", "late", "marked")
+_CONSUMER = (
+    "processed",
+    "skipped",
+    "deduplicated",
+    "undecodable",
+    "stored",
+    "shown",
+    "late",
+    "marked",
+    "erased",
+)
 
 
 class _Collector:

@@ -30,6 +30,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     shown: int
     late: int
     marked: int
+    erased: int
     lag_records: int
     lag_s: float
     ack_p99_ms: float

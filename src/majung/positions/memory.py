@@ -34,6 +34,11 @@ class RiderMemory:
         """This state was changed."""
         self._changed.add(rider_id)
 
+    def forget(self, rider_id: str) -> None:
+        """Drop the state of one who was erased; the checkpoint is the caller's to clear."""
+        self.states.pop(rider_id, None)
+        self._changed.discard(rider_id)
+
     async def recall(self, rider_ids: Iterable[str]) -> None:
         """Have these at hand: from the checkpoint where they are not in memory, new ones for strangers."""
         missing = [rider_id for rider_id in set(rider_ids) if rider_id not in self.states]

@@ -23,13 +23,14 @@ from majung.observe.ledger import ConsumerCounts, Ledger
 from majung.ports import GroupLag, History, LiveStore, Log, LogConsumer, LogRecord, PortError
 from majung.positions import dedupe as dedupe_rules
 from majung.positions import plausible
+from majung.positions.erase import Erasures, finish_erasures
 from majung.positions.fences import FenceService
 from majung.positions.ingest import POSITIONS_TOPIC
 from majung.positions.memory import RiderMemory
 from majung.positions.model import PERSON, LivePosition, Mark, Position, StoredPosition, is_person
 from majung.positions.state import as_live
 from majung.positions.triggers import FenceStates, RiderEvent, Triggers
-from majung.settings import FriendsSettings, PositionSettings
+from majung.settings import PositionSettings
 from majung.tasks import Supervisor
 
 log = structlog.get_logger("majung.pipeline")
@@ -72,7 +73,8 @@ class Pipeline:
         ledger: Ledger,
         clock: Clock,
         settings: PositionSettings,
-        people_gone_after: timedelta | None = None,
+        people_gone_after: timedelta,
+        erasures: Erasures,
     ) -> None:
         self.log = log_port
         self.live = live
@@ -86,8 +88,9 @@ class Pipeline:
         self.people_listeners: list[Callable[[Sequence[LivePosition]], None]] = []
         """Each hears the newest positions of people once they are live (after a crash, some of them again)."""
         self.people_gone_listeners: list[Callable[[Sequence[str]], None]] = []
-        """Each hears who was silent for `friends.gone_after`."""
-        self._people_gone_after = people_gone_after or FriendsSettings().gone_after
+        """Each hears who was silent for `friends.gone_after`, or was erased."""
+        self._people_gone_after = people_gone_after
+        self.erasures = erasures
         self.memory = RiderMemory(live, triggers)
         self.step_seconds: dict[str, float] = {step.__name__: 0.0 for step in STEPS}
         self.rebuild_seconds = 0.0
@@ -96,7 +99,7 @@ class Pipeline:
         self.base_offset = 0
         self._checkpointed_at = 0.0
         self._replay_until: dict[int, int] = {}
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()  # held while a batch is at work
         self._consumer: LogConsumer | None = None
         self._in_flight = 0
         self._expected: dict[int, int] = {}
@@ -116,7 +119,7 @@ class Pipeline:
             while (records := await self._next(consumer)) is not None:
                 self._in_flight = len(records)
                 self._count_skipped(records)
-                async with self._turn:
+                async with self.turn:
                     for part in self._split_replayed(records):
                         await self._process(Batch(*part))
                     if self._checkpoint_due():
@@ -157,7 +160,7 @@ class Pipeline:
         deadline_s = self.clock.monotonic_s() + within_s
         while self.clock.monotonic_s() < deadline_s and (await self.lag()).records:
             await asyncio.sleep(0.02)
-        async with self._turn:
+        async with self.turn:
             pass
         await supervisor.stop(GROUP)
 
@@ -197,6 +200,7 @@ class Pipeline:
         """Go back to the last checkpoint: states, counters and offsets of one moment."""
         started = time.perf_counter()
         await self._restore_offsets(consumer)
+        await finish_erasures(self)  # before anything of the erased comes back
         riders_ms, people_ms = self._heard_since()
         async for newest in self.memory.restore():
             heard = [p for p in newest if p.received_at_ms >= (people_ms if is_person(p) else riders_ms)]
@@ -259,7 +263,7 @@ class Pipeline:
         """Take off the map who is silent: `positions.offline_after` for riders, `friends.gone_after` for people."""
         now_ms = self.clock.now_ms()
         riders_ms, people_ms = self._heard_since()
-        async with self._turn:
+        async with self.turn:
             people = await self.live.expire(people_ms, PERSON)
             gone = await self.live.expire(riders_ms)
             events: list[RiderEvent] = []
@@ -271,9 +275,12 @@ class Pipeline:
         if gone:
             self.hub.gone([position.rider_id for position in gone])
         if people:
-            person_ids = [position.rider_id for position in people]
-            for listener in self.people_gone_listeners:
-                listener(person_ids)
+            self.tell_gone([position.rider_id for position in people])
+
+    def tell_gone(self, person_ids: Sequence[str]) -> None:
+        """These people are live no longer."""
+        for listener in self.people_gone_listeners:
+            listener(person_ids)
 
     def _heard_since(self) -> tuple[int, int]:
         """Whoever was heard before is off the map: the moment for riders, and the one for people."""
@@ -305,13 +312,22 @@ class Pipeline:
 
 
 async def decode(core: Pipeline, batch: Batch) -> None:
-    """Bytes of the log → positions. What cannot be read is counted and reported, and holds nobody up."""
+    """Bytes of the log → positions. What cannot be read is counted and reported, and holds nobody up.
+
+    What was erased (`erase.py`) is passed over.
+    """
+    counts, erased = core.ledger.consumer, core.erasures.covers
     for record in batch.records:
         try:
-            batch.positions.append(_decode_position(record.value))
+            position = _decode_position(record.value)
         except msgspec.DecodeError as problem:
-            core.ledger.consumer.undecodable += 1
+            counts.undecodable += 1
             log.error("undecodable", partition=record.partition, offset=record.offset, problem=str(problem))
+            continue
+        if erased(position):
+            counts.erased += 1
+        else:
+            batch.positions.append(position)
 
 
 async def recall(core: Pipeline, batch: Batch) -> None:
