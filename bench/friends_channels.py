@@ -121,7 +121,8 @@ def _publish(
 
 def _receive(world: World, kept: bytes) -> dict[str, Any]:
     """What server 0 pays for what it got: take apart, decode, look up."""
-    here = dict.fromkeys(map(person_id, world.persons_on(0).tolist()))
+    persons = world.persons_on(0)
+    here = set(map(person_id, persons[world.row_of[persons] >= 0].tolist()))  # who is away sends nothing
     one, several = msgspec.msgpack.Decoder(Update), msgspec.msgpack.Decoder(list[Update])
     got = wanted = pushes = 0
     cpu = time.process_time()
