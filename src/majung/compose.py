@@ -21,6 +21,8 @@ from majung.backends.embedded.remade import RemadeDatabase
 from majung.clock import Clock, SystemClock
 from majung.dispatch.service import Dispatch
 from majung.eta.service import EtaService
+from majung.friends.channels import BucketChannels
+from majung.friends.service import add_nearby
 from majung.friends.service import assemble as assemble_friends
 from majung.live.hub import Hub
 from majung.notify.sender import PushSender
@@ -147,6 +149,31 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         stack.push_async_callback(addresses.close)
         order_views = OrderViews(log, views_db, clock, order_live, kept_events(database), views_db.start_over)
         views_db.listeners.append(order_views.lost)
+        pipeline = Pipeline(
+            log,
+            live,
+            history,
+            hub,
+            fences,
+            triggers,
+            ledger,
+            clock,
+            settings.positions,
+            settings.friends.gone_after,
+            Erasures(database, clock),
+        )
+        friends = assemble_friends(database, clock, policy, auth.accounts, settings.friends)
+        nearby = add_nearby(
+            friends,
+            (live, history),
+            BucketChannels(fanout),
+            clock,
+            auth.changes,
+            settings.friends,
+            settings.live,
+        )
+        pipeline.people_listeners.append(nearby.positions)
+        pipeline.people_gone_listeners.append(nearby.gone)
         yield Services(
             settings=settings,
             clock=clock,
@@ -158,19 +185,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             fanout=fanout,
             ledger=ledger,
             ingest=Ingest(log, clock, settings.positions, ledger),
-            pipeline=Pipeline(
-                log,
-                live,
-                history,
-                hub,
-                fences,
-                triggers,
-                ledger,
-                clock,
-                settings.positions,
-                settings.friends.gone_after,
-                Erasures(database, clock),
-            ),
+            pipeline=pipeline,
             auth=auth,
             limiter=RateLimiter(settings.server.rate_per_s, settings.server.rate_burst, clock),
             policy=policy,
@@ -206,5 +221,5 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             push_sender=push_sender,
             router=router,
             eta=eta,
-            friends=assemble_friends(database, clock, policy, auth.accounts, settings.friends),
+            friends=friends,
         )

@@ -70,6 +70,8 @@ async def _start_work(services: Services) -> None:
     for name, work in services.webhooks.work().items():
         supervisor.start(name, work)
     supervisor.start("friends-changes", services.friends.changes.follow)
+    await services.friends.nearby.load()
+    supervisor.start("friends-nearby", services.friends.nearby.run)
     supervisor.start("webhooks-tend", _every(_TEND_EVERY_S, services.webhooks.tend))
     supervisor.start("expire", _every(_EXPIRE_EVERY_S, services.pipeline.expire))
     supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
@@ -123,6 +125,7 @@ async def running(
         finally:
             services.hub.close()
             services.order_live.close()
+            services.friends.nearby.close()
             await asyncio.gather(grpc.stop(drain_s), http.stop())
             await services.pipeline.stop(services.supervisor, drain_s)
             await services.supervisor.stop_all()

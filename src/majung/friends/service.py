@@ -1,21 +1,25 @@
 """Friends of one server: every use case, built once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from majung.auth.accounts import Accounts
+from majung.auth.changes import Changes
 from majung.auth.policy import Policy
 from majung.clock import Clock
+from majung.friends.channels import Channels
 from majung.friends.changes import FriendChanges
 from majung.friends.devices import Devices
 from majung.friends.friendships import Friendships
 from majung.friends.groups import Groups
 from majung.friends.invitations import Invitations
 from majung.friends.me import Me
+from majung.friends.nearby import Nearby
 from majung.friends.people import People
+from majung.friends.reads import FriendReads
 from majung.friends.requests import Requesting
 from majung.friends.sharing import Deciding
-from majung.ports import Database
-from majung.settings import FriendsSettings
+from majung.ports import Database, History, LiveStore
+from majung.settings import FriendsSettings, LiveSettings
 
 
 @dataclass
@@ -31,6 +35,8 @@ class Friends:
     deciding: Deciding
     groups: Groups
     devices: Devices
+    nearby: Nearby = field(init=False)
+    reads: FriendReads = field(init=False)
 
     async def drop_old(self, now_ms: int) -> None:
         """What nobody needs any more. Raises PortError."""
@@ -42,7 +48,7 @@ class Friends:
 def assemble(
     database: Database, clock: Clock, policy: Policy, accounts: Accounts, settings: FriendsSettings
 ) -> Friends:
-    """Build them all. `changes.load` before the doors open, then `changes.follow` in the background."""
+    """Build what rests on the database. `changes.load` before the doors open, then `changes.follow`."""
     changes = FriendChanges(database, clock)
     people = People(database, clock, changes)
     return Friends(
@@ -56,3 +62,20 @@ def assemble(
         groups=Groups(changes, database, clock, settings),
         devices=Devices(accounts, clock),
     )
+
+
+def add_nearby(
+    friends: Friends,
+    stores: tuple[LiveStore, History],
+    channels: Channels,
+    clock: Clock,
+    rights: Changes,
+    settings: FriendsSettings,
+    live_settings: LiveSettings,
+) -> Nearby:
+    """Build what rests on where people are: streams and reads. The pipeline tells it of people."""
+    live, history = stores
+    friends.nearby = Nearby(settings, live_settings, clock, friends.people, live, history, channels, rights)
+    links = friends.nearby.links
+    friends.reads = FriendReads(friends.people, live, history, links, clock, settings.radius_m)
+    return friends.nearby

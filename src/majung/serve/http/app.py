@@ -21,7 +21,9 @@ from majung.serve.http import (
     friends,
     friends_asking,
     friends_groups,
+    friends_live,
     friends_me,
+    friends_reads,
     live,
     notify,
     oauth,
@@ -68,7 +70,9 @@ _MODULES = (
     friends,
     friends_asking,
     friends_groups,
+    friends_live,
     friends_me,
+    friends_reads,
 )
 
 

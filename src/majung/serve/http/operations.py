@@ -111,6 +111,7 @@ async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
         *await services.webhooks.figures(),
         *services.notify.figures(),
         *await services.push_sender.figures(),
+        *services.friends.nearby.figures(),
     ]
     return render(await snapshot(services), figures)
 
