@@ -8,6 +8,7 @@ import structlog
 
 from majung.compose import open_services
 from majung.garbage import collect_rarely
+from majung.positions.erase import finish_erasures
 from majung.serve.grpc_door import GrpcDoor
 from majung.serve.http.app import build_app
 from majung.serve.http.hot import HotRoutes
@@ -92,6 +93,7 @@ async def _housekeeping(services: Services) -> None:
     await services.notify.drop_old(now_ms)
     await services.push_sender.drop_old(now_ms)
     await services.shares.drop_old(now_ms)
+    await finish_erasures(services.pipeline)
     await services.friends.drop_old(now_ms)
 
 

@@ -10,6 +10,7 @@ Guarantees
 Neighbours: `pipeline` asks `Erasures.covers` of every record; `friends/` calls `erase_person` and `erase_history`.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from majung.clock import Clock
@@ -38,6 +39,7 @@ class Erasures:
         self._database = database
         self._clock = clock
         self._before_ms: dict[str, int] = {}
+        self._reading = asyncio.Lock()
 
     def note(self, transaction: Transaction, person_id: str, *, keep: bool = False) -> None:
         """Part of a transaction: from its commit on the erasure is certain. `keep`: what comes later stays."""
@@ -51,8 +53,9 @@ class Erasures:
 
     async def load(self) -> list[tuple[str, int]]:
         """Read what is noted; the erasures that are not finished: whose, and up to when. Raises PortError."""
-        rows = await self._database.read(_SELECT)
-        self._before_ms = {str(person_id): int(before_ms) for person_id, before_ms, _ in rows}
+        async with self._reading:  # an older reading must not come after a newer one
+            rows = await self._database.read(_SELECT)
+            self._before_ms = {str(person_id): int(before_ms) for person_id, before_ms, _ in rows}
         return [(str(person_id), int(before_ms)) for person_id, before_ms, finished in rows if not finished]
 
     async def write_note(self, person_id: str, *, keep: bool) -> None:
