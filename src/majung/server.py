@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
+from majung.auth.reporters import Reporters
 from majung.compose import open_services
 from majung.garbage import collect_rarely
 from majung.positions.erase import finish_erasures
@@ -13,6 +14,9 @@ from majung.serve.grpc_door import GrpcDoor
 from majung.serve.http.app import build_app
 from majung.serve.http.hot import HotRoutes
 from majung.serve.http.listener import HttpListener
+from majung.serve.mqtt.door import MqttDoor
+from majung.serve.mqtt.link import require_mqtt
+from majung.serve.mqtt.out import FriendsOut
 from majung.services import Services
 from majung.settings import Settings
 
@@ -78,6 +82,20 @@ async def _start_work(services: Services) -> None:
     supervisor.start("housekeeping", _every(_HOUSEKEEPING_EVERY_S, lambda: _housekeeping(services)))
 
 
+def _start_mqtt(services: Services) -> None:
+    """The door of the MQTT broker, when there is one."""
+    settings = services.settings.mqtt
+    if not settings.url:
+        return
+    reporters = Reporters(services.database, services.clock, services.auth.changes)
+    friends = FriendsOut(
+        settings, services.friends.nearby, services.friends.people, reporters, services.clock
+    )
+    door = MqttDoor(settings, services.ingest, reporters, friends)
+    services.figures.append(door.figures)
+    services.supervisor.start("mqtt", door.run)
+
+
 async def _housekeeping(services: Services) -> None:
     """Retention: each store drops what is older than it promises to keep."""
     now_ms = services.clock.now_ms()
@@ -106,6 +124,8 @@ async def running(
     `prepare` is awaited before the doors open (the first start makes an account).
     The doors open when the live view has been rebuilt, so that the first reader sees everybody.
     """
+    if settings.mqtt.url:
+        require_mqtt(settings.mqtt)
     async with open_services(settings) as services:
         grpc = GrpcDoor(settings.server, services.ingest, services.auth, services.limiter)
         services.streams = lambda: grpc.open_streams
@@ -120,6 +140,7 @@ async def running(
             await _start_work(services)
             await grpc.start()
             await http.start()
+            _start_mqtt(services)
             collect_rarely()
             log.info("serving", http=f"port {http.port}", grpc=f"port {grpc.port}", data=str(settings.data))
             yield RunningServer(services, http, grpc)
@@ -128,7 +149,7 @@ async def running(
             services.hub.close()
             services.order_live.close()
             services.friends.nearby.close()
-            await asyncio.gather(grpc.stop(drain_s), http.stop())
+            await asyncio.gather(grpc.stop(drain_s), http.stop(), services.supervisor.stop("mqtt"))
             await services.pipeline.stop(services.supervisor, drain_s)
             await services.supervisor.stop_all()
     log.info("stopped")

@@ -1,7 +1,7 @@
 """Everything that an entry point may call, built once by `compose.py` and handed to every door."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from majung.addresses.service import AddressService
 from majung.auth.limits import RateLimiter
@@ -16,6 +16,7 @@ from majung.live.hub import Hub
 from majung.notify.sender import PushSender
 from majung.notify.service import Notifier
 from majung.notify.subscriptions import Subscriptions
+from majung.observe.families import Figure
 from majung.observe.ledger import Ledger
 from majung.observe.metrics import Rates
 from majung.orders.order_live import OrderLive
@@ -81,3 +82,5 @@ class Services:
     eta: EtaService
     friends: Friends
     streams: Callable[[], int] = lambda: 0
+    figures: list[Callable[[], Sequence[Figure]]] = field(default_factory=list)
+    """What entry points say of themselves in `/metrics`."""

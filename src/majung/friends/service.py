@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from majung.auth.accounts import Accounts
 from majung.auth.changes import Changes
 from majung.auth.policy import Policy
+from majung.auth.service import AuthService
 from majung.clock import Clock
+from majung.friends.cards import Cards
 from majung.friends.channels import Channels
 from majung.friends.changes import FriendChanges
 from majung.friends.devices import Devices
+from majung.friends.erase import Erasing
+from majung.friends.export import Exporting
 from majung.friends.friendships import Friendships
 from majung.friends.groups import Groups
 from majung.friends.invitations import Invitations
@@ -19,6 +23,7 @@ from majung.friends.reads import FriendReads
 from majung.friends.requests import Requesting
 from majung.friends.sharing import Deciding
 from majung.ports import Database, History, LiveStore
+from majung.positions.pipeline import Pipeline
 from majung.settings import FriendsSettings, LiveSettings
 
 
@@ -35,8 +40,11 @@ class Friends:
     deciding: Deciding
     groups: Groups
     devices: Devices
+    cards: Cards
     nearby: Nearby = field(init=False)
     reads: FriendReads = field(init=False)
+    exporting: Exporting = field(init=False)
+    erasing: Erasing = field(init=False)
 
     async def drop_old(self, now_ms: int) -> None:
         """What nobody needs any more. Raises PortError."""
@@ -61,6 +69,21 @@ def assemble(
         deciding=Deciding(changes, clock),
         groups=Groups(changes, database, clock, settings),
         devices=Devices(accounts, clock),
+        cards=Cards(clock),
+    )
+
+
+def add_data(friends: Friends, auth: AuthService, pipeline: Pipeline, history: History, clock: Clock) -> None:
+    """Build what takes everything of a person: its export and its end."""
+    friends.erasing = Erasing(friends.changes, auth, pipeline)
+    friends.exporting = Exporting(
+        friends.friendships,
+        friends.groups,
+        friends.invitations,
+        friends.requests,
+        friends.devices,
+        history,
+        clock,
     )
 
 

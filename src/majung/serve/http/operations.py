@@ -112,6 +112,7 @@ async def metrics(request: Request[Any, Any, Any], services: Services) -> bytes:
         *services.notify.figures(),
         *await services.push_sender.figures(),
         *services.friends.nearby.figures(),
+        *(figure for figures in services.figures for figure in figures()),
     ]
     return render(await snapshot(services), figures)
 

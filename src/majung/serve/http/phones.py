@@ -21,6 +21,7 @@ from majung.auth.limits import RateLimited
 from majung.auth.model import Principal
 from majung.ports import Overloaded
 from majung.serve.http.intake import authenticate_sender, durable, take_in
+from majung.serve.http.phone_friends import friends_answer
 from majung.services import Services
 from majung.wire import osmand, overland, owntracks
 from majung.wire.fields import Decoded
@@ -39,9 +40,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
     media_type=MediaType.JSON,
 )
 async def owntracks_door(request: AnyRequest, services: Services) -> Response[bytes]:
-    """One OwnTracks message (or an array of them); answers `[]`.
+    """One OwnTracks message (or an array of them); answers `[]`, or a person's friends near by.
 
-    Credential: HTTP Basic (user: rider or device, password: the device's token), Bearer or `?token=`.
+    Credential: HTTP Basic (user: rider or device, password: the device's token; a person's own name and
+    password work as well), Bearer or `?token=`.
     A gateway names the rider by the message's topic, `X-Limit-U` or `?u=`.
     """
     params = osmand.parse_params(_query(request))
@@ -59,7 +61,8 @@ async def owntracks_door(request: AnyRequest, services: Services) -> Response[by
     with _keeping_it():
         _charge(services, principal, decoded)
     await _take(services, principal, owntracks.DOOR, decoded)
-    return Response(owntracks.ANSWER, media_type=MediaType.JSON)
+    answer = await friends_answer(services, principal, decoded)
+    return Response(answer, media_type=MediaType.JSON, headers=_NO_STORE)
 
 
 @route(

@@ -72,12 +72,16 @@ def address_of(settings: MqttSettings) -> Address:
     return Address(parts.hostname, port, tls, unquote(parts.username) if parts.username else None, password)
 
 
-def require_library() -> None:
-    """Raises ValueError, saying what to do, when aiomqtt is not installed."""
+def require_mqtt(settings: MqttSettings) -> None:
+    """Raises ValueError, saying what to do, when aiomqtt is not installed or the settings lead nowhere."""
     try:
         import aiomqtt  # noqa: F401
     except ImportError:
         raise ValueError(MISSING) from None
+    try:
+        address_of(settings)
+    except OSError as problem:
+        raise ValueError(f"mqtt.password_file: {problem}") from None
 
 
 class Link:
