@@ -22,7 +22,7 @@ from majung.clock import Clock, SystemClock
 from majung.dispatch.service import Dispatch
 from majung.eta.service import EtaService
 from majung.friends.channels import BucketChannels
-from majung.friends.service import add_nearby
+from majung.friends.service import add_data, add_nearby
 from majung.friends.service import assemble as assemble_friends
 from majung.live.hub import Hub
 from majung.notify.sender import PushSender
@@ -172,6 +172,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             settings.friends,
             settings.live,
         )
+        add_data(friends, auth, pipeline, history, clock)
         pipeline.people_listeners.append(nearby.positions)
         pipeline.people_gone_listeners.append(nearby.gone)
         yield Services(

@@ -8,8 +8,8 @@ from majung.auth.policy import Policy
 from majung.auth.service import AuthService
 from majung.clock import Clock
 from majung.friends.cards import Cards
-from majung.friends.channels import Channels
 from majung.friends.changes import FriendChanges
+from majung.friends.channels import Channels
 from majung.friends.devices import Devices
 from majung.friends.erase import Erasing
 from majung.friends.export import Exporting

@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.params import Parameter
+from litestar.response import Stream
 
 from majung.auth.model import Device, Principal
 from majung.auth.phones import address_of, app_settings
+from majung.serve.http.auth import remote_of
 from majung.serve.http.friends import TAGS
 from majung.services import Services
 from majung.wire.owntracks_config import config_link, http_config
@@ -75,4 +77,53 @@ async def remove_phone(device_id: DeviceId, services: Services, principal: Princ
     await services.friends.devices.remove(caller, device_id)
 
 
-HANDLERS = [list_phones, add_phone, remove_phone]
+class EraseMe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The caller's password; an account without one gives its API token."""
+
+    password: Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+@get(
+    "/v1/friends/me/export",
+    summary="Everything about oneself",
+    tags=TAGS,
+    media_type="application/zip",
+)
+async def export_me(services: Services, principal: Principal) -> Stream:
+    """A zip, written while it is sent: who one is, friends and decisions, groups, phones, and every position.
+
+    Where friends were is theirs, and not in it. 429 after several in a row.
+    """
+    caller = await services.friends.me.caller(principal)
+    body = services.friends.exporting.zip_of(caller)
+    headers = {**_NO_STORE, "Content-Disposition": 'attachment; filename="majung.zip"'}
+    return Stream(body, media_type="application/zip", headers=headers)
+
+
+@delete("/v1/friends/me/history", summary="Erase where one was", tags=TAGS)
+async def erase_my_history(services: Services, principal: Principal) -> None:
+    """Every position until now, for good. Where one is now stays live until the next position."""
+    caller = await services.friends.me.caller(principal)
+    await services.friends.erasing.history(caller)
+
+
+@delete("/v1/friends/me", summary="Erase oneself", tags=TAGS)
+async def erase_me(
+    data: EraseMe, request: Request[Any, Any, Any], services: Services, principal: Principal
+) -> None:
+    """Positions, friendships, decisions, groups, phones and the account, for good; the name is not given again.
+
+    403 when the password is wrong. Open streams end within a second, and friends' lists change at once.
+    """
+    caller = await services.friends.me.caller(principal)
+    await services.friends.erasing.everything(caller, data.password, remote_of(request))
+
+
+HANDLERS = [
+    list_phones,
+    add_phone,
+    remove_phone,
+    export_me,
+    erase_my_history,
+    erase_me,
+]

@@ -169,6 +169,8 @@ ALSO = {
     "accept_request": {409, 507},
     "create_group": {409, 507},
     "add_phone": {409, 507},
+    "erase_me": {507},
+    "erase_my_history": {507},
     "accept_invitation": {404, 409, 410, 507},
     "get_invitation": {410},
     "block_person": {409, 507},
