@@ -86,13 +86,20 @@ class Manifest(msgspec.Struct, frozen=True):
     theme_color: str = "#3451d1"
 
 
-_APPS = {"order": "마중 주문", "ride": "마중 라이더", "kitchen": "마중 매장", "admin": "마중 주문 관리"}
+_APPS = {
+    "order": "마중 주문",
+    "ride": "마중 라이더",
+    "kitchen": "마중 매장",
+    "admin": "마중 주문 관리",
+    "friends": "마중 친구",
+}
+_LOCATING = ("/order", "/ride", "/friends")
 
 
 @get(["/", *(f"/{app}" for app in _APPS)], include_in_schema=False)
 async def get_page(request: Request[Any, Any, Any], services: Services) -> Response[bytes]:
     """The page, or how to build it (503)."""
-    headers = _security_headers(services.settings.map, locates=request.url.path in ("/order", "/ride"))
+    headers = _security_headers(services.settings.map, locates=request.url.path in _LOCATING)
     return await _page(request, headers)
 
 
@@ -125,8 +132,7 @@ async def get_manifest(app: App) -> Response[Manifest]:
     """What the page is when it is put on a phone's screen."""
     if app not in _APPS:
         raise LookupError("no such app")
-    icons = [{"src": "/assets/app-icon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any"}]
-    manifest = Manifest(f"/{app}", f"/{app}", f"/{app}", _APPS[app], _APPS[app], icons)
+    manifest = Manifest(f"/{app}", f"/{app}", f"/{app}", _APPS[app], _APPS[app], _icons(app))
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return Response(manifest, media_type="application/manifest+json", headers=headers)
 
@@ -145,15 +151,18 @@ async def get_asset(name: Name, request: Request[Any, Any, Any]) -> Response[byt
     return Response(content, media_type=_TYPES[suffix], headers=headers)
 
 
-@get("/sw.js", include_in_schema=False)
-async def get_service_worker() -> Response[bytes]:
-    """The service worker of the delivery pages, at the root: it may work for every page below it."""
-    found = await asyncio.to_thread(_read, DIST / "sw.js", False)
+@get(["/sw.js", "/friends-sw.js"], include_in_schema=False)
+async def get_service_worker(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The service workers, at the root: each may work for every page below it.
+
+    That of the delivery pages shows notifications; that of friends fetches and keeps the files of its page.
+    """
+    found = await asyncio.to_thread(_read, DIST / request.url.path[1:], False)
     if found is None:
         raise LookupError("the pages are not built")
     headers = {
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": "default-src 'none'",
+        "Content-Security-Policy": "default-src 'none'; connect-src 'self'",
         "Service-Worker-Allowed": "/",
         "X-Content-Type-Options": "nosniff",
     }
@@ -177,6 +186,17 @@ async def get_map_config(services: Services) -> Response[MapConfig]:
 
 
 HANDLERS = [get_page, get_shared_page, get_manifest, get_asset, get_service_worker, get_map_config]
+
+
+def _icons(app: str) -> list[dict[str, str]]:
+    """Those of friends fill their square, so that a phone may cut any shape out of it."""
+    own = app == "friends"
+    name, purpose = ("friends-icon", "any maskable") if own else ("app-icon", "any")
+    icons = [{"src": f"/assets/{name}.svg", "sizes": "any", "type": "image/svg+xml", "purpose": purpose}]
+    for size in ("192", "512") if own else ():
+        file = f"/assets/friends-{size}.png"
+        icons.append({"src": file, "sizes": f"{size}x{size}", "type": "image/png", "purpose": purpose})
+    return icons
 
 
 def _demo_place(text: str) -> DemoPlace | None:

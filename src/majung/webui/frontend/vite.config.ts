@@ -1,11 +1,12 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
+import { friendsWorker } from "./friends-worker";
 
 // `npm run dev` serves the page with hot reload and passes the API on to a running server.
 const server = process.env["MAJUNG_URL"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), friendsWorker()],
   build: {
     outDir: "../dist",
     emptyOutDir: true,

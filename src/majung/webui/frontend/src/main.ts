@@ -9,6 +9,7 @@ const pages: Record<string, () => Promise<{ default: Component }>> = {
   ride: () => import("./ride/RidePage.svelte"),
   kitchen: () => import("./kitchen/KitchenPage.svelte"),
   admin: () => import("./orders-admin/AdminPage.svelte"),
+  friends: () => import("./friends/FriendsPage.svelte"),
   track: () => import("./shared-track/SharedTrackPage.svelte"),
 };
 

@@ -79,3 +79,17 @@ export function boxRing({ south, west, north, east }: Area): [number, number][] 
     [west, south],
   ];
 }
+
+/** The geohash cell of a place; each letter more makes it 32 times smaller. */
+export function geohashOf(latitude: number, longitude: number, letters: number): string {
+  let cell = "";
+  while (cell.length < letters) {
+    const inside = [...BASE32].find((letter) => {
+      const { south, west, north, east } = geohashBox(cell + letter);
+      return latitude >= south && latitude < north && longitude >= west && longitude < east;
+    });
+    if (!inside) return cell; // the pole, or the far edge of the last column
+    cell += inside;
+  }
+  return cell;
+}

@@ -1,0 +1,34 @@
+// The words of the friends page, in a chunk of their own; and the sentences that say who sees what.
+
+import { i18n } from "../i18n/index.svelte";
+import { en, type Words } from "./en";
+import { ko } from "./ko";
+import type { Seen } from "./types";
+import { cellSize } from "./units.svelte";
+
+const catalogues: Record<"en" | "ko", Words> = { en, ko };
+
+class Catalogue {
+  w = $derived<Words>(catalogues[i18n.language]);
+}
+
+/** `friendWords.w.title`; follows the language of the page. */
+export const friendWords = new Catalogue();
+
+/** The time of day, with the day when it is another one. */
+export function moment(ms: number): string {
+  const date = new Date(ms);
+  const time = { hour: "numeric", minute: "2-digit" } as const;
+  const today = date.toDateString() === new Date().toDateString();
+  return new Intl.DateTimeFormat(i18n.language, today ? time : { month: "short", day: "numeric", ...time }).format(date);
+}
+
+export const day = (ms: number) => new Intl.DateTimeFormat(i18n.language, { year: "numeric", month: "long", day: "numeric" }).format(ms);
+
+/** "Bora sees an area of about 5 km that you are in, until 23:00." */
+export function sentence(name: string, seen: Pick<Seen, "mode" | "precision" | "until_ms"> & { history: boolean }): string {
+  const w = friendWords.w.friend;
+  if (seen.mode === "off") return `${w.sees.off(name)}.`;
+  const what = seen.mode === "exact" ? w.sees.exact(name) : w.sees.blurred(name, cellSize(seen.precision));
+  return `${what}${seen.history ? w.withHistory : ""}${seen.until_ms ? w.until(moment(seen.until_ms)) : ""}.`;
+}
