@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import friends_world
+from bench import friends_machines, friends_world
 from bench.friends_channels import measure, wanted, world_of
 from bench.friends_ways import (
     ByBucket,
@@ -138,3 +138,46 @@ def test_all_ways_of_a_small_world(redis_server: str) -> None:
 
 def _measured(redis_server: str, kind: type[Way]) -> dict[str, Any]:
     return dict(measure([kind(town())], ROWS, redis_server)[kind.name])
+
+
+PAPER = friends_machines.Measured(
+    update=600.0,
+    message=1.0,
+    delivery=0.2,
+    kb_in=0.4,
+    kb_out=0.2,
+    person_delivery=1.0,
+    publish=3.0,
+    table_publish=30.0,
+    hear=0.3,
+    hear_one=1.2,
+    subscription=2.0,
+    subscription_bytes=130.0,
+    row=1.0,
+    row_bytes=8.0,
+)
+
+
+def test_so_many_servers_have_one_of_so_many_friends() -> None:
+    assert friends_machines.reached(1) == 1
+    assert friends_machines.reached(2, 3) == 2 * (1 - 1 / 8), (
+        "three friends miss one of two servers once in 8"
+    )
+    assert friends_machines.reached(1e9, 42) == pytest.approx(42)
+
+
+@pytest.mark.parametrize("name", friends_machines.WAYS)
+def test_servers_on_paper_carry_updates_and_what_the_bus_costs_them(name: str) -> None:
+    way = friends_machines.WAYS[name]
+    planned = friends_machines.plan(way, PAPER)
+    work_us = friends_machines.UPDATES_PER_S * 600 + way(planned["servers"], PAPER).server_us
+    assert planned["servers"] == pytest.approx(work_us / 0.6e6, rel=0.01)
+
+
+def test_sixteen_buckets_by_hand() -> None:
+    """334,000 x 600 µs are 200.4 cores; each server passes over 334,000 x 0.3 µs, a tenth of a core."""
+    planned = friends_machines.plan(friends_machines.by_bucket, PAPER)
+    assert planned["servers"] == pytest.approx((200.4 + 334_000 * 3e-6) / (0.6 - 0.1002), rel=0.01)
+    assert planned["bytes into a server, MB/s"] == pytest.approx(
+        334_000 * 85e-6 + 403 * 320 * 57e-6, rel=0.01
+    )
