@@ -49,7 +49,7 @@ def crowd(
         world=str(folder / "world.msgpack"),
         people=people,
         seconds=given.seconds,
-        interval_s=INTERVAL_S,
+        interval_s=given.interval,
         near_part=given.near_part,
         server_pid=server.pid,
         moving=moving,
@@ -123,6 +123,7 @@ def arguments() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--people", type=int, default=1_000)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds between two reports")
     parser.add_argument(
         "--near-part", type=float, default=1.0, help="of the online friends, within the radius"
     )

@@ -68,6 +68,7 @@ class Nearby:
         self._reporting: set[str] = set()  # who reports to this server, and has been announced
         self._version = 0
         self._later: list[FriendViewer] = []
+        self._ready: list[FriendViewer] = []
         self._updates = 0
         self._deliveries = 0
         people.listeners.append(self._linker.changed)
@@ -161,6 +162,18 @@ class Nearby:
             viewer.wake()
         else:
             self._later.append(viewer)
+
+    def ready(self, viewer: FriendViewer) -> None:
+        """This stream has a door that is called (`FriendViewer.serve`): when all that comes now has come."""
+        self._ready.append(viewer)
+        if len(self._ready) == 1:
+            asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        ready, self._ready = self._ready, []
+        for viewer in ready:
+            if viewer.tell is not None:
+                viewer.tell()
 
     def flush(self) -> None:
         """Wake everybody whose pause is over; ask about the decisions that have ended."""

@@ -26,11 +26,14 @@ See = Callable[[], Awaitable[object]]
 
 
 class FriendViewer:
-    """Made by `Nearby.open`, ended by `Nearby.leave`. One task calls `take`; any code on the loop the rest."""
+    """Made by `Nearby.open`, ended by `Nearby.leave`. One task calls `take`; any code on the loop the rest.
+
+    A door that needs no task says so with `serve`, and calls `drain` when it is told to.
+    """
 
     __slots__ = (
-        "_changed", "_closed", "_due", "_hub", "_moved", "_ping", "_shown", "_snapshot_due", "_touched",
-        "_waiter", "abort", "dirty", "flushed_s", "keep_alive_s", "principal", "see", "sending_since_s",
+        "_changed", "_closed", "_hub", "_moved", "_ping", "_shown", "_snapshot_due", "_touched", "_waiter",
+        "abort", "dirty", "due", "flushed_s", "keep_alive_s", "principal", "see", "sending_since_s", "tell",
         "verified", "watcher",
     )  # fmt: skip
 
@@ -51,7 +54,8 @@ class FriendViewer:
         self._moved = False
         self._changed = False
         self._ping = False
-        self._due = False
+        self.due = False
+        self.tell: Callable[[], object] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._closed: ViewerClosed | None = None
 
@@ -101,9 +105,18 @@ class FriendViewer:
         if not self.dirty:
             self._hub.mark(self)
 
+    def serve(self, tell: Callable[[], object]) -> None:
+        """Instead of a task in `take`: `tell` is called when there is something to `drain`."""
+        self.sending_since_s = None
+        self.tell = tell
+        if self.due:
+            self._hub.ready(self)
+
     def wake(self) -> None:
         """Let `take` go on."""
-        self._due = True
+        if self.tell is not None and not self.due:
+            self._hub.ready(self)
+        self.due = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -112,17 +125,18 @@ class FriendViewer:
     async def take(self) -> list[Frame]:
         """Wait until there is something to say, and give it; send it all, then call again. Raises ViewerClosed."""
         self.sending_since_s = None
-        while not (frames := await self._next()):
-            pass
-        self.flushed_s = self.sending_since_s = self._hub.monotonic_s()
-        return frames
+        bodies: list[bytes] = []
+        while not bodies:
+            while not self.due:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+            bodies = self.drain()
+        self.sending_since_s = self.flushed_s
+        return [Frame(body, 0) for body in bodies]
 
-    async def _next(self) -> list[Frame]:
-        while not self._due:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        # Nothing is awaited from here: all that is said belongs to one moment.
-        self._due = self.dirty = False
+    def drain(self) -> list[bytes]:
+        """What there is to say, all of one moment; [] when it is nothing any more. Raises ViewerClosed."""
+        self.due = self.dirty = False
         if self._closed is not None:
             raise self._closed
         bodies = [self._snapshot()] if self._snapshot_due else self._news()
@@ -131,7 +145,9 @@ class FriendViewer:
         if self._ping and not bodies:
             bodies.append(b"")
         self._changed = self._ping = False
-        return [Frame(body, 0) for body in bodies]
+        if bodies:
+            self.flushed_s = self._hub.monotonic_s()
+        return bodies
 
     def _snapshot(self) -> bytes:
         near: list[bytes] = []

@@ -43,6 +43,11 @@ _decode_object = msgspec.json.Decoder(PositionFrame, strict=False).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+def decode(message: bytes, is_text: bool, own_rider_id: str, now_ms: int) -> Decoded:
+    """The positions of a message."""
+    return (decode_text if is_text else decode_binary)(message, own_rider_id, now_ms)
+
+
 def decode_text(frame: bytes, own_rider_id: str, now_ms: int) -> Decoded:
     """The positions of a text frame, in its order."""
     if frame.lstrip()[:1] != b"[":

@@ -14,27 +14,23 @@ it, without acknowledging: the device connects again and sends what was not ackn
 import asyncio
 from typing import Any
 
-import msgspec
 import structlog
 from litestar import WebSocket, websocket
 from litestar.exceptions import WebSocketDisconnect
 
-from majung.auth.limits import RateLimited
-from majung.auth.model import AuthError, Forbidden, Principal
-from majung.ports import Overloaded, PortError
-from majung.positions.model import Position
-from majung.serve.http.intake import Commit, authenticate_sender, durable, take_in
-from majung.serve.http.problems import Problem, describe
+from majung.auth.model import Principal
+from majung.ports import Overloaded
+from majung.serve.http.intake import Taken, authenticate_sender, close_code, durable, take_frame
+from majung.serve.http.problems import describe
 from majung.services import Services
 from majung.wire import websocket_in
-from majung.wire.fields import Decoded, Unreadable
+from majung.wire.fields import Decoded
 from majung.wire.osmand import parse_params
 
 MAX_IN_FLIGHT = 64
 CHECK_CREDENTIAL_EVERY_S = 5.0
 
 _OPEN = "open_device_sockets"
-_POLICY, _INTERNAL, _TRY_AGAIN = 1008, 1011, 1013
 
 log = structlog.get_logger("majung.device_socket")
 
@@ -64,14 +60,6 @@ async def device_socket(socket: AnySocket, services: Services) -> None:
 HANDLERS = [device_socket]
 
 
-class _Taken(msgspec.Struct, frozen=True):
-    """One frame on its way: its commits, the seq of its last position, and what is wrong with it."""
-
-    commits: frozenset[Commit]
-    seq: int | None
-    error: Problem | None
-
-
 class Uplink:
     """What a device says on one connection, and what it is answered."""
 
@@ -80,7 +68,7 @@ class Uplink:
         self._services = services
         self._principal = principal
         self._check_at_s = services.clock.monotonic_s() + CHECK_CREDENTIAL_EVERY_S
-        self._taken: asyncio.Queue[_Taken] = asyncio.Queue(MAX_IN_FLIGHT)
+        self._taken: asyncio.Queue[Taken] = asyncio.Queue(MAX_IN_FLIGHT)
 
     async def run(self, *beside: asyncio.Task[None]) -> None:
         """Return when the device has left, or one of the tasks beside has ended; all of them end with it.
@@ -109,7 +97,7 @@ class Uplink:
                 await self._check_credential()
                 decoded = self._decode(event.get("text"), event.get("bytes"))
                 await self._hold_back(len(decoded))
-                await self._taken.put(self._take(decoded))
+                await self._taken.put(take_frame(self._services.ingest, self._principal, decoded))
 
     async def _check_credential(self) -> None:
         """A token that has expired, or that was revoked, must not live on in an open connection."""
@@ -119,10 +107,8 @@ class Uplink:
             self._check_at_s = now_s + CHECK_CREDENTIAL_EVERY_S
 
     def _decode(self, text: str | None, data: bytes | None) -> Decoded:
-        now_ms = self._services.ingest.now_ms()
-        if text is not None:
-            return websocket_in.decode_text(text.encode(), self._principal.rider_id, now_ms)
-        return websocket_in.decode_binary(data or b"", self._principal.rider_id, now_ms)
+        now_ms, message = self._services.ingest.now_ms(), data or b"" if text is None else text.encode()
+        return websocket_in.decode(message, text is not None, self._principal.rider_id, now_ms)
 
     async def _hold_back(self, positions: int) -> None:
         """Not reading is the back-pressure: a device over its rate waits."""
@@ -132,19 +118,9 @@ class Uplink:
             await asyncio.sleep(wait_s)
             wait_s = limiter.take(self._principal.subject, cost)
 
-    def _take(self, decoded: Decoded) -> _Taken:
-        commits = take_in(self._services.ingest, self._principal, websocket_in.DOOR, decoded)
-        seqs = [one.seq for one in decoded if isinstance(one, Position)]
-        bad = [one.detail for one in decoded if isinstance(one, Unreadable)]
-        error = None
-        if bad:
-            more = f" (and {len(bad) - 1} more in this frame)" if len(bad) > 1 else ""
-            error = Problem("malformed", "Not a position; it was set aside", 400, bad[0] + more)
-        return _Taken(commits, seqs[-1] if seqs else None, error)
-
     async def _answer(self) -> None:
         """Acknowledge in order; frames that are durable already share one answer."""
-        following: _Taken | None = None
+        following: Taken | None = None
         while True:
             taken = following or await self._taken.get()
             following = None
@@ -176,14 +152,7 @@ async def _authenticate(socket: AnySocket, services: Services) -> Principal:
 
 async def end(socket: AnySocket, problem: Exception) -> None:
     """Say what was wrong and close; the code says whether it is worth while to come again."""
-    if isinstance(problem, AuthError | Forbidden):
-        code = _POLICY
-    elif isinstance(problem, PortError | RateLimited):
-        code = _TRY_AGAIN
-    else:
-        code = _INTERNAL
-        log.error("device_socket_failed", exc_info=problem)
-    error = describe(problem)
+    error, code = describe(problem), close_code(problem)
     try:
         await socket.send_text(websocket_in.encode_error(error))
         await socket.close(code, error.title)

@@ -1,10 +1,10 @@
 """Friends near by, live: WebSocket `/v1/friends/live` and SSE `/v1/friends/live/events`.
 
 The messages are in `docs/friends.md`. On the WebSocket a phone reports as well: its frames and their answers are
-those of `/v1/positions/stream` (`device_socket.py`), so that an app needs one connection and no more.
+those of `/v1/positions/stream`, so that an app needs one connection and no more. The framework is needed for the
+handshake alone; then `friends_socket.py` has the connection.
 """
 
-import asyncio
 from typing import Any
 
 from litestar import Request, get, websocket
@@ -12,10 +12,10 @@ from litestar.response import Stream
 
 from majung.auth.model import AuthError, Principal
 from majung.friends.viewer import FriendViewer
-from majung.serve.http.auth import Connection, authenticate, verify
-from majung.serve.http.device_socket import Uplink, end
+from majung.serve.http.auth import Connection, authenticate, verifier
 from majung.serve.http.friends import TAGS
-from majung.serve.http.streams import GONE, AnySocket, deny, event_stream, write_frames
+from majung.serve.http.friends_socket import FriendSocket
+from majung.serve.http.streams import GONE, AnySocket, deny, event_stream
 from majung.services import Services
 
 
@@ -23,8 +23,10 @@ async def _open(connection: Connection, services: Services, principal: Principal
     """Raises Forbidden, Overloaded, PortError."""
     caller = await services.friends.me.caller(principal)
 
+    verify = verifier(connection, services)  # a stream must not hold the whole request in memory
+
     async def see() -> None:
-        again = await verify(connection, services)
+        again = await verify()
         if again.rider_id != caller.person_id or again.role is not principal.role:
             raise AuthError("the rights of this credential changed")
 
@@ -42,22 +44,11 @@ async def friends_socket(socket: AnySocket, services: Services) -> None:
         return
     try:
         await socket.accept()
-        await _converse(socket, services, principal, viewer)
-    except GONE:
-        pass
+        FriendSocket(socket.scope, services, principal, viewer)
     except Exception as problem:
-        await end(socket, problem)
-    finally:
         services.friends.nearby.leave(viewer)
-
-
-async def _converse(
-    socket: AnySocket, services: Services, principal: Principal, viewer: FriendViewer
-) -> None:
-    """What the phone reports and what it is told, until either is over."""
-    writing = asyncio.create_task(write_frames(socket, viewer))
-    viewer.abort = writing.cancel
-    await Uplink(socket, services, principal).run(writing)
+        if not isinstance(problem, GONE):
+            raise
 
 
 @get(

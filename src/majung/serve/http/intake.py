@@ -3,15 +3,24 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from majung.auth.model import AuthError, Principal
+import msgspec
+import structlog
+
+from majung.auth.limits import RateLimited
+from majung.auth.model import AuthError, Forbidden, Principal
 from majung.auth.policy import Action
+from majung.ports import PortError
 from majung.positions.ingest import Ingest
 from majung.positions.model import Position
 from majung.serve.http.auth import Connection, parse_basic, remote_of
+from majung.serve.http.problems import Problem
 from majung.services import Services
+from majung.wire import websocket_in
 from majung.wire.fields import Decoded, Unreadable
 
 Commit = asyncio.Future[None]
+
+log = structlog.get_logger("majung.intake")
 
 
 async def authenticate_sender(
@@ -51,6 +60,36 @@ def take_in(ingest: Ingest, principal: Principal, door: str, decoded: Decoded) -
         if isinstance(one, Unreadable)
     ]
     return frozenset(commits)
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """One frame of a WebSocket on its way: its commits, the seq of its last position, what is wrong with it."""
+
+    commits: frozenset[Commit]
+    seq: int | None
+    error: Problem | None
+
+
+def take_frame(ingest: Ingest, principal: Principal, decoded: Decoded) -> Taken:
+    """Append what a frame of `websocket_in` held. Raises what `take_in` raises."""
+    commits = take_in(ingest, principal, websocket_in.DOOR, decoded)
+    seqs = [one.seq for one in decoded if isinstance(one, Position)]
+    bad = [one.detail for one in decoded if isinstance(one, Unreadable)]
+    error = None
+    if bad:
+        more = f" (and {len(bad) - 1} more in this frame)" if len(bad) > 1 else ""
+        error = Problem("malformed", "Not a position; it was set aside", 400, bad[0] + more)
+    return Taken(commits, seqs[-1] if seqs else None, error)
+
+
+def close_code(problem: Exception) -> int:
+    """What a WebSocket that takes positions is closed with: whether it is worth while to come again."""
+    if isinstance(problem, AuthError | Forbidden):
+        return 1008
+    if isinstance(problem, PortError | RateLimited):
+        return 1013
+    log.error("device_socket_failed", exc_info=problem)
+    return 1011
 
 
 async def durable(commits: Iterable[Commit]) -> None:
