@@ -40,6 +40,8 @@ SIZES = {10_000: (4, 5), 100_000: (10, 20), 1_000_000: (20, 100)}
 UPDATES = 10_000
 BATCH = 500
 COMING = 100
+SESSION_UPDATES = 40
+"""Between coming and going: 20 minutes."""
 
 
 def _subscribe(way: Way, subscribers: Subscribers, control: Connection, usage: Usage) -> dict[str, Any]:
@@ -54,7 +56,10 @@ def _subscribe(way: Way, subscribers: Subscribers, control: Connection, usage: U
             control.ask(table[start : start + 1000])
         subscriptions, rows = subscriptions + len(channels), rows + len(table)
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
-    redis_us, grown = usage.cpu_us(), usage.grown_bytes()
+    redis_us, grown = (
+        usage.cpu_us(),
+        max(0, usage.grown_bytes()),
+    )  # buffers of clients shrink: 0.5 MiB is noise
     entries = max(1, subscriptions + rows)
     return {
         "subscriptions": subscriptions,
@@ -93,7 +98,7 @@ def _publish(
     way: Way, subscribers: Subscribers, control: Connection, usage: Usage, rows: Ints
 ) -> dict[str, Any]:
     """Publish the updates of `rows` in batches, as the pipeline does."""
-    sent, client_s, batch = Sent(0, 0), 0.0, min(BATCH, len(rows))
+    sent, client_s, batch = Sent(), 0.0, min(BATCH, len(rows))
     usage.cpu_us()
     subscribers.start_counting()
     started = time.perf_counter()
@@ -101,7 +106,7 @@ def _publish(
         before = time.process_time()
         done = way.publish(control, rows[start : start + batch])
         client_s += time.process_time() - before
-        sent = Sent(sent.published + done.published, sent.delivered + done.delivered)
+        sent = sent.plus(done)
         subscribers.drain()
     subscribers.settle()
     wall_s, redis_us, updates = time.perf_counter() - started, usage.cpu_us(), len(rows)
@@ -110,6 +115,7 @@ def _publish(
         "updates": updates,
         "published": round(sent.published / updates, 3),
         "delivered": round(sent.delivered / updates, 3),
+        "updates_heard": round(sent.heard / updates, 3),
         "bytes_delivered": round(subscribers.bytes / updates, 1),
         "redis_us": round(redis_us / updates, 2),
         "redis_us_a_delivery": round(redis_us / max(1, sent.delivered), 2),
@@ -141,6 +147,15 @@ def _receive(world: World, kept: bytes) -> dict[str, Any]:
     }
 
 
+def _all_us(changed: dict[str, Any], sent: dict[str, Any], heard: dict[str, Any]) -> float:
+    """CPU of everybody for one update: Redis, publisher, all who hear it, and its share of coming and going."""
+    session_us = changed["redis_us_both"] + changed["client_us_both"]
+    hearing_us = sent["updates_heard"] * heard["receiver_us_an_update_heard"]
+    return round(
+        float(sent["redis_us"] + sent["publisher_us"] + hearing_us + session_us / SESSION_UPDATES), 1
+    )
+
+
 def measure(ways: Sequence[Way], rows: Ints, program: str) -> dict[str, Any]:
     """Ways that need the same subscriptions and tables, in a Redis of their own; the figures of each by name."""
     first, result = ways[0], {}
@@ -151,11 +166,14 @@ def measure(ways: Sequence[Way], rows: Ints, program: str) -> dict[str, Any]:
             built = _subscribe(first, subscribers, control, usage)
             changed = _come_and_go(first, subscribers, control, usage)
             for way in ways:
+                sent = _publish(way, subscribers, control, usage, rows)
+                heard = _receive(way.world, bytes(subscribers.kept))
+                sent["all_us"] = _all_us(changed, sent, heard)
                 result[way.name] = {
                     "built": built,
                     "one person comes and goes": changed,
-                    "an update": _publish(way, subscribers, control, usage, rows),
-                    "a server hears": _receive(way.world, bytes(subscribers.kept)),
+                    "an update": sent,
+                    "a server hears": heard,
                 }
         finally:
             subscribers.close()

@@ -6,7 +6,7 @@ goes, and how a batch of updates is published. Channels have names as long as re
 
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -45,10 +45,29 @@ encode = msgspec.msgpack.encode
 
 
 class Sent(NamedTuple):
-    """How many messages went to Redis, how many came out of it."""
+    """Messages to Redis, messages out of it, and updates in these: several in each when they go in batches."""
 
-    published: int
-    delivered: int
+    published: int = 0
+    delivered: int = 0
+    heard: int = 0
+
+    def plus(self, other: "Sent") -> "Sent":
+        return Sent(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+def send(control: Connection, word: bytes, by_channel: Mapping[bytes, Sequence[Update]]) -> Sent:
+    """One message for each channel, with all its updates."""
+    batch = [command(word, channel, encode(updates)) for channel, updates in by_channel.items()]
+    receivers = control.ask(batch)
+    heard = sum(n * len(updates) for n, updates in zip(receivers, by_channel.values(), strict=True))
+    return Sent(len(batch), sum(receivers), heard)
+
+
+def send_singly(control: Connection, word: bytes, updates: Sequence[tuple[bytes, Update]]) -> Sent:
+    """A message for each update."""
+    batch = [command(word, channel, encode(one)) for channel, one in updates]
+    delivered = sum(control.ask(batch))
+    return Sent(len(batch), delivered, delivered)
 
 
 class Way:
@@ -75,16 +94,18 @@ class Way:
 
     def publish(self, control: Connection, rows: Ints) -> Sent:
         """Publish a batch of updates."""
-        channel_of = self.channel_of
-        batch = [
-            command(self.publish_word, channel_of(int(row)), encode(update(self.world, int(row))))
-            for row in rows
-        ]
-        return Sent(len(batch), sum(control.ask(batch)))
+        updates = [(self.channel_of(row), update(self.world, row)) for row in rows.tolist()]
+        return send_singly(control, self.publish_word, updates)
 
     def channel_of(self, row: int) -> bytes:
         """Where the update of this person goes, when each goes by itself."""
         raise NotImplementedError
+
+    def _by_channel(self, rows: Ints) -> dict[bytes, list[Update]]:
+        by_channel: dict[bytes, list[Update]] = defaultdict(list)
+        for row in rows.tolist():
+            by_channel[self.channel_of(row)].append(update(self.world, row))
+        return by_channel
 
     def _only_for(self, row: int) -> list[int]:
         """Friends whom nobody else on this person's server has."""
@@ -184,11 +205,7 @@ class ByWideCellInBatches(ByCell):
     precision = 3
 
     def publish(self, control: Connection, rows: Ints) -> Sent:
-        by_cell: dict[bytes, list[Update]] = defaultdict(list)
-        for row in rows.tolist():
-            by_cell[self.channel_of(row)].append(update(self.world, row))
-        batch = [command(b"PUBLISH", cell, encode(updates)) for cell, updates in by_cell.items()]
-        return Sent(len(batch), sum(control.ask(batch)))
+        return send(control, self.publish_word, self._by_channel(rows))
 
 
 class ByServer(Way):
@@ -214,11 +231,11 @@ class ByServer(Way):
         return self._send(control, rows, found)
 
     def _send(self, control: Connection, rows: Ints, found: list[list[bytes]]) -> Sent:
-        batch = []
-        for row, servers in zip(rows, found, strict=True):
-            payload = encode(update(self.world, int(row)))
-            batch += [command(b"PUBLISH", b"friends:server:" + server, payload) for server in servers]
-        return Sent(len(batch), sum(control.ask(batch)))
+        updates = []
+        for row, servers in zip(rows.tolist(), found, strict=True):
+            one = update(self.world, row)
+            updates += [(b"friends:server:" + server, one) for server in servers]
+        return send_singly(control, self.publish_word, updates)
 
 
 class ByServerInBatches(ByServer):
@@ -228,12 +245,11 @@ class ByServerInBatches(ByServer):
 
     def _send(self, control: Connection, rows: Ints, found: list[list[bytes]]) -> Sent:
         by_server: dict[bytes, list[Update]] = defaultdict(list)
-        for row, servers in zip(rows, found, strict=True):
-            one = update(self.world, int(row))
+        for row, servers in zip(rows.tolist(), found, strict=True):
+            one = update(self.world, row)
             for server in servers:
-                by_server[server].append(one)
-        batch = [command(b"PUBLISH", b"friends:server:" + s, encode(u)) for s, u in by_server.items()]
-        return Sent(len(batch), sum(control.ask(batch)))
+                by_server[b"friends:server:" + server].append(one)
+        return send(control, self.publish_word, by_server)
 
 
 def bucket_of(person: str, buckets: int) -> int:
@@ -266,12 +282,7 @@ class ByBucketInBatches(ByBucket):
     buckets = 16
 
     def publish(self, control: Connection, rows: Ints) -> Sent:
-        by_bucket: dict[int, list[Update]] = defaultdict(list)
-        for row in rows:
-            one = update(self.world, int(row))
-            by_bucket[bucket_of(one.person_id, self.buckets)].append(one)
-        batch = [command(b"PUBLISH", b"friends:bucket:%d" % b, encode(u)) for b, u in by_bucket.items()]
-        return Sent(len(batch), sum(control.ask(batch)))
+        return send(control, self.publish_word, self._by_channel(rows))
 
 
 WAYS: Sequence[Sequence[type[Way]]] = (

@@ -84,6 +84,7 @@ def test_messages_are_those_counted_by_hand(
     result = _measured(redis_server, kind)
     assert result["an update"]["published"] == published / 4
     assert result["an update"]["delivered"] == delivered / 4
+    assert result["an update"]["updates_heard"] == (7 if kind is ByCell else 5) / 4
     assert result["built"]["rows_in_tables"] == rows
     if subscriptions is not None:
         assert result["built"]["subscriptions"] == subscriptions
@@ -113,6 +114,7 @@ def test_a_bucket_is_heard_by_whoever_has_a_friend_in_it(redis_server: str, kind
     assert result["an update"]["published"] == messages / 4
     if kind is ByBucket:
         assert result["an update"]["delivered"] == sum(map(len, heard_by.values())) / 4
+    assert result["an update"]["updates_heard"] == sum(map(len, heard_by.values())) / 4
     for row, servers in heard_by.items():
         assert set(world.servers_of_friends(row)) <= set(servers), "who has a friend must hear"
 
