@@ -20,6 +20,7 @@ from majung.positions.fences import StoredEvent
 from majung.positions.model import LivePosition, Nearby, Reason, TrackPoint
 from majung.positions.quarantine import QuarantineItem
 from majung.routing.model import Route, Step
+from majung.serve.http import openapi_friends as of_friends
 from majung.serve.http.accounts import AddDevice, AddUser, Devices, Grants, Users
 from majung.serve.http.fences import EventsPage, Fences
 from majung.serve.http.notify import NoticesPage, PushKey, Seen, ShownNotice, SubscriptionList, Unread
@@ -136,6 +137,7 @@ _ORDER_WRITES = (
 )
 # Problems that do not follow from what an operation takes.
 ALSO = {
+    **of_friends.ALSO,
     **{name: {409, 507} for name in _ORDER_WRITES},
     "add_proof_photo": {400, 404, 507},
     "add_proof_signature": {404, 507},
@@ -164,18 +166,6 @@ ALSO = {
     "get_track_shared": {410, 429},
     "shared_events": {410, 429},
     "create_fence": {409, 507},
-    "create_invitation": {409, 507},
-    "ask_by_name": {409, 507},
-    "accept_request": {409, 507},
-    "create_group": {409, 507},
-    "add_phone": {409, 507},
-    "erase_me": {507},
-    "erase_my_history": {507},
-    "accept_invitation": {404, 409, 410, 507},
-    "get_invitation": {410},
-    "block_person": {409, 507},
-    "remove_friend": {507},
-    "put_friend_sharing": {507},
     "mark_notices_read": {507},
     "add_subscription": {404, 507},
     "remove_subscription": {507},
@@ -306,7 +296,7 @@ _SHARED = SharedTrack(
     _AT_MS + 7_200_000,
 )
 
-EXAMPLES: dict[str, msgspec.Struct] = {
+EXAMPLES: dict[str, msgspec.Struct] = of_friends.EXAMPLES | {
     type(example).__name__: example
     for example in (
         Account("mina", Role.VIEWER, _AT_MS),
@@ -381,6 +371,7 @@ BODIES_OF = (Track, TokenError)  # what no handler names as its answer
 
 # Of parameters, by name, or by operation and name.
 VALUES: dict[str, Any] = {
+    **of_friends.VALUES,
     "rider_id": "rider-0042",
     "device_id": "9f3b",
     "webhook_id": "wh-01jz0v6q3kf2m8d7s4tw",
@@ -432,6 +423,7 @@ DESCRIPTIONS = {
 _TEXT = {"type": "string"}
 _TRACK = "A file; see docs/api.md."
 CONTENT: dict[str, dict[str, Any]] = {
+    **of_friends.CONTENT,
     "get_proof": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     "get_track": {
         "application/json": {"schema": {"$ref": "#/components/schemas/Track"}},
