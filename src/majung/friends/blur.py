@@ -51,6 +51,7 @@ def still_in(cell: int, latitude: float, longitude: float) -> bool:
 
 def look(before: Look | None, at_ms: int, latitude: float, longitude: float) -> Look:
     """The look of the stretch that begins at `at_ms`, after the one before."""
+    latitude, longitude = round(latitude, 7), round(longitude, 7)  # as history keeps them
     if before is None or before.at_ms // DAY_MS != at_ms // DAY_MS:
         return Look(
             at_ms, tuple(geohash.cell_of(latitude, longitude, precision) for precision in _PRECISIONS)
