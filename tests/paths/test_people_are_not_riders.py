@@ -136,7 +136,7 @@ class Town:
     ) -> Iterator[tuple[str, str, bool]]:
         """Operation, answer, and whether the id was in the question (then an answer may repeat it)."""
         now_ms = int(time.time() * 1000)
-        wide = {
+        wide: dict[str, str | float] = {
             "lat": who.latitude + 0.001,
             "lon": who.longitude - 0.001,
             "radius_m": 50_000,
@@ -174,7 +174,10 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     data = tmp_path_factory.mktemp("people") / "data"
     with start_server(data, "delivery.open_sign_up=customer,rider,store,person", *EAGER) as server:
         town = Town(server)
-        fence = {"name": "everywhere", "circle": {"latitude": 36.3, "longitude": 128.1, "radius_m": 400_000}}
+        fence: dict[str, Any] = {
+            "name": "everywhere",
+            "circle": {"latitude": 36.3, "longitude": 128.1, "radius_m": 400_000},
+        }
         fence |= {"confirm_fixes": 1, "confirm_s": 0}
         httpx.post(f"{server.url}/v1/fences", headers=server.admin, json=fence).raise_for_status()
         for who, headers in ((town.rider, town.device), (town.person, town.phone)):

@@ -27,7 +27,7 @@ class Heard:
         services.pipeline.people_listeners.append(self.people.extend)
         services.pipeline.people_gone_listeners.append(self.gone.extend)
         services.hub.listeners.append(self.riders.extend)
-        services.hub.gone = self.riders_gone.extend  # type: ignore[method-assign]
+        services.hub.gone = self.riders_gone.extend  # type: ignore[assignment,method-assign]
 
 
 @pytest.fixture
