@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,20 @@ BY_NAME = ("gangnam", "friends_channels", "friends_load")  # these take long, an
 
 def show(console: Console, name: str, result: dict[str, Any]) -> None:
     table = Table(title=name, title_justify="left", box=None, show_header=False)
-    for key, value in result.items():
-        if isinstance(value, dict):
-            value = "  ".join(f"{k} {v}" for k, v in value.items())
-        table.add_row(key, str(value))
+    for key, value in rows(result):
+        table.add_row(key, value)
     console.print(table)
+
+
+def rows(result: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """A row for each value; for what holds no further dict, one row with all its values."""
+    for key, value in result.items():
+        if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+            yield from rows(value, f"{above}{key}: ")
+        elif isinstance(value, dict):
+            yield above + key, "  ".join(f"{k} {v}" for k, v in value.items())
+        else:
+            yield above + key, str(value)
 
 
 def main() -> None:
