@@ -90,7 +90,7 @@ async def accept_invitation(
     return BecameFriends(await services.friends.invitations.accept(caller, data.token))
 
 
-@post("/v1/friends/requests", status_code=202, summary="Ask somebody by name", tags=TAGS)
+@post("/v1/friends/requests", status_code=204, summary="Ask somebody by name", tags=TAGS)
 async def ask_by_name(data: AskByName, services: Services, principal: Principal) -> None:
     """The answer is the same whether there is such a person or not. If they ask already, you are friends now.
 
