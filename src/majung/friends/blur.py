@@ -6,9 +6,12 @@ in it. What is shown is the cell of that look: its middle, its edges, and the mo
 
 The cell sticks: it changes only when the fix lies outside of it by more than a tenth of its size, so that a phone
 that lies near an edge does not tell by going to and fro where the edge is. What sticks is forgotten at the
-beginning of a day (UTC). So a look is a function of the plain fixes of that day up to it, which history holds: the
-live list, the track, another server and this one after a restart show the same cell, and comparing them tells
-nothing. (Thinned history keeps the first plain fix of a minute; that is why it is the first of a stretch.)
+beginning of a day (UTC).
+
+So a look is a function of the plain fixes of that day up to it, and it is always read from history, which knows
+them all and has them before anybody is told: the stream, the track, another server and this one after a restart
+show the same cell, and comparing them tells nothing. (Thinned history keeps the first plain fix of a minute; that
+is why it is the first of a stretch.)
 """
 
 import asyncio
@@ -78,64 +81,29 @@ class Blurring:
         self._history = history
         self._every_ms = max(1, every_ms)
         self._looks: dict[str, Look] = {}
-        self._learning: dict[str, asyncio.Task[None]] = {}
-        self._meanwhile: dict[str, list[LivePosition]] = {}
 
     def stretch_ms(self, time_ms: int) -> int:
         """When the stretch of a moment began."""
         return time_ms - time_ms % self._every_ms
 
-    def heard(self, position: LivePosition) -> bool:
-        """The person has reported; whether it was looked at for that. Costs nothing when nobody sees it blurred."""
-        person_id = position.rider_id
-        before = self._looks.get(person_id)
-        if before is None:
-            if person_id in self._meanwhile:
-                self._meanwhile[person_id].append(position)
-            return False
-        at_ms = self.stretch_ms(position.device_time_ms)
-        if at_ms <= before.at_ms:
-            return False
-        self._looks[person_id] = look(before, at_ms, position.latitude, position.longitude)
-        return True
-
-    def forget(self, person_id: str) -> None:
-        """The person is gone, or nobody sees it blurred; history knows the rest."""
-        self._looks.pop(person_id, None)
+    def is_due(self, newest: LivePosition) -> bool:
+        """Whether somebody who is seen blurred is to be looked at again, by `learn`."""
+        known = self._looks.get(newest.rider_id)
+        return known is not None and self.stretch_ms(newest.device_time_ms) > known.at_ms
 
     async def learn(self, newest: LivePosition) -> None:
-        """Know the look of a person who is live, from here on. Raises PortError."""
-        person_id = newest.rider_id
-        if person_id in self._looks:
-            return
-        if person_id not in self._learning:
-            self._meanwhile[person_id] = []
-            self._learning[person_id] = asyncio.create_task(self._learn(newest))
-        await asyncio.shield(self._learning[person_id])
+        """Know the look of a person who is live, as of this position. Raises PortError."""
+        person_id, at_ms = newest.rider_id, self.stretch_ms(newest.device_time_ms)
+        known = self._looks.get(person_id)
+        if known is None or known.at_ms < at_ms:
+            found = await self._recall(newest, known)
+            known = self._looks.get(person_id)  # another read may have come further meanwhile
+            if known is None or known.at_ms < found.at_ms:
+                self._looks[person_id] = found
 
-    async def _learn(self, newest: LivePosition) -> None:
-        person_id = newest.rider_id
-        try:
-            found = await self._recall(newest)
-        finally:
-            meanwhile = self._meanwhile.pop(person_id)
-            del self._learning[person_id]
-        for position in meanwhile:
-            at_ms = self.stretch_ms(position.device_time_ms)
-            if at_ms > found.at_ms:
-                found = look(found, at_ms, position.latitude, position.longitude)
-        self._looks[person_id] = found
-
-    async def _recall(self, newest: LivePosition) -> Look:
-        """The look of now, by history, which knows every position that was shown."""
-        found: Look | None = None
-        time_ms = newest.device_time_ms
-        async for seen, _ in self._looked(newest.rider_id, time_ms, time_ms + 1):
-            found = seen
-        at_ms = self.stretch_ms(time_ms)
-        if found is None or found.at_ms < at_ms:
-            found = look(found, at_ms, newest.latitude, newest.longitude)
-        return found
+    def forget(self, person_id: str) -> None:
+        """The person is gone, or nobody sees it; history knows the rest."""
+        self._looks.pop(person_id, None)
 
     def place(self, person_id: str, precision: int) -> Place | None:
         """What is shown of a person; None when its look is not known."""
@@ -145,9 +113,17 @@ class Blurring:
     async def look_at(self, newest: LivePosition, precision: int) -> Place:
         """The same for one answer, of somebody who is live. Raises PortError."""
         shown = self.place(newest.rider_id, precision)
-        if shown is not None:
-            return shown
-        return place_of(newest.rider_id, await self._recall(newest), precision)
+        return shown or place_of(newest.rider_id, await self._recall(newest, None), precision)
+
+    async def _recall(self, newest: LivePosition, known: Look | None) -> Look:
+        """The look of a position's stretch, by history; after one that is known, of what came since."""
+        found, time_ms = known, newest.device_time_ms
+        async for seen, _ in self._looked(newest.rider_id, time_ms, time_ms + 1, known):
+            found = seen
+        at_ms = self.stretch_ms(time_ms)
+        if found is None or found.at_ms < at_ms:  # erased meanwhile
+            found = look(found, at_ms, newest.latitude, newest.longitude)
+        return found
 
     # ----------------------------------------------------------------------------------- what was
 
@@ -170,11 +146,12 @@ class Blurring:
             yield page
 
     async def _looked(
-        self, person_id: str, from_ms: int, to_ms: int
+        self, person_id: str, from_ms: int, to_ms: int, known: Look | None = None
     ) -> AsyncIterator[tuple[Look, TrackPoint]]:
-        """Every look from the beginning of the day of `from_ms`, with its fix. What sticks needs that much."""
-        begin_ms = self.stretch_ms(from_ms) // DAY_MS * DAY_MS
-        seen: Look | None = None
+        """Every look from the beginning of the day of `from_ms`, or after `known`, with its fix."""
+        begin_ms, seen = self.stretch_ms(from_ms) // DAY_MS * DAY_MS, None
+        if known is not None and known.at_ms >= begin_ms:
+            begin_ms, seen = known.at_ms + self._every_ms, known
         async for page in track_pages(self._history, person_id, begin_ms, to_ms, include_marked=False):
             for fix in self._firsts(page, seen):
                 seen = look(seen, self.stretch_ms(fix.device_time_ms), fix.latitude, fix.longitude)

@@ -19,11 +19,12 @@ from majung.friends.ends import Ends
 from majung.friends.links import Links, Subject, Watcher
 from majung.friends.people import People
 from majung.ports import LiveStore, PortError
-from majung.positions.model import PERSON, LivePosition
+from majung.positions.model import PERSON
 
 AT_ONCE = 16
 _RETRY_S = 0.5
-_WATCHER, _SUBJECT, _PAIR = "watcher", "subject", "pair"
+_BLURRED = Seen(Mode.BLURRED)
+_WATCHER, _SUBJECT, _PAIR, _LOOK = "watcher", "subject", "pair", "look"
 
 
 class Linker:
@@ -81,6 +82,10 @@ class Linker:
             self._to_announce.add(person_id)
         self._want(_SUBJECT, person_id)
 
+    def look_at(self, person_id: str) -> None:
+        """A stretch has begun for somebody who is seen blurred."""
+        self._want(_LOOK, person_id)
+
     def look_at_ends(self) -> None:
         """Decisions that have ended by now are asked for anew."""
         for watcher_id, subject_id in self.ends.due(self._clock.now_ms()):
@@ -114,7 +119,9 @@ class Linker:
             await asyncio.sleep(_RETRY_S)
 
     async def _do(self, key: tuple[str, ...], tell: bool) -> None:
-        if key[0] == _PAIR:
+        if key[0] == _LOOK:
+            await self._look(key[1])
+        elif key[0] == _PAIR:
             await self._pair(key[1], key[2])
         elif key[0] == _SUBJECT:
             await self._subject(key[1], tell)
@@ -263,9 +270,17 @@ class Linker:
     async def _learn(self, subjects: Iterable[tuple[Subject, Seen]]) -> None:
         """The looks of those who are seen blurred."""
         for subject, what in subjects:
-            newest: LivePosition | None = subject.position
+            newest = subject.position
             if what.mode is Mode.BLURRED and newest is not None:
                 await self._blurring.learn(newest)
+                if subject.position not in (None, newest):
+                    self.look_at(subject.person_id)  # it reported meanwhile
+
+    async def _look(self, person_id: str) -> None:
+        subject = self._links.subjects.get(person_id)
+        if subject is not None and subject.position is not None:
+            await self._learn(((subject, _BLURRED),))
+            self._links.looked_at(subject)
 
     # -------------------------------------------------------------------------------- old and new
 

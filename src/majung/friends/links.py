@@ -253,21 +253,28 @@ class Links:
 
     # ------------------------------------------------------------------------------------ moves
 
-    def moved(self, position: LivePosition) -> Subject | None:
-        """A person has reported: everybody here who sees it is served. None: nobody here knows it."""
+    def moved(self, position: LivePosition) -> bool:
+        """A person has reported: everybody here who sees it exactly is served. Whether it is to be looked at anew
+
+        for those who see it blurred: `Blurring.learn`, then `looked_at`.
+        """
         subject = self.subjects.get(position.rider_id)
         if subject is None:
-            return None
-        looked = self.blurring.heard(position)
-        if looked:
-            subject.looked_at()
+            return False
         if subject.advance(position):
             for link in subject.links:
-                if looked or link.precision == EXACT:
+                if link.precision == EXACT:
                     self._measure(link, news=True)
             if subject.watcher is not None:
                 self.moved_self(subject.watcher)
-        return subject
+        return self.blurring.is_due(position)
+
+    def looked_at(self, subject: Subject) -> None:
+        """Everybody here who sees this person blurred is served."""
+        subject.looked_at()
+        for link in subject.links:
+            if link.precision != EXACT:
+                self._measure(link, news=True)
 
     def moved_self(self, watcher: Watcher) -> None:
         """The watcher is somewhere else: every distance is new."""

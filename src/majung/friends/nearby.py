@@ -79,7 +79,7 @@ class Nearby:
         """The newest positions of people, from the pipeline."""
         self._updates += len(positions)
         for position in positions:
-            self.links.moved(position)
+            self.heard(position)
             self._channels.tell(position)
             if position.rider_id not in self._reporting:
                 self._reporting.add(position.rider_id)
@@ -93,8 +93,9 @@ class Nearby:
             self._channels.tell_gone(person_id)
 
     def heard(self, position: LivePosition) -> None:
-        """Another server says where somebody is."""
-        self.links.moved(position)
+        """Somebody is somewhere else, says the pipeline or another server."""
+        if self.links.moved(position):
+            self._linker.look_at(position.rider_id)
 
     def heard_gone(self, person_id: str) -> None:
         """Another server says that somebody is silent."""
