@@ -1,5 +1,6 @@
 """The one documented list of settings, read off the models: for `majung settings` and the docs."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from majung.settings import Settings
+
+_PASSWORD = re.compile(r"^([a-z]+://[^/@:]*:)[^/@]*@")  # of a URL
 
 
 def as_text(value: Any) -> str:
@@ -17,7 +20,7 @@ def as_text(value: Any) -> str:
             if seconds >= size and seconds % size == 0:
                 return f"{seconds / size:.0f}{unit}"
         return f"{seconds * 1000:g}ms"
-    return "" if value is None else str(value)
+    return "" if value is None else _PASSWORD.sub(r"\1…@", str(value))
 
 
 def rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:

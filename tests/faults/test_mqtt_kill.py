@@ -35,7 +35,9 @@ def add_device(server: Server, rider_id: str) -> None:
 
 def track(server: Server, rider_id: str) -> list[dict[str, Any]]:
     server.wait_processed()
-    points: list[dict[str, Any]] = server.get(f"/v1/riders/{rider_id}/track")["points"]
+    points: list[dict[str, Any]] = server.get(f"/v1/riders/{rider_id}/track", **{"from": "2020-01-01"})[
+        "points"
+    ]
     return points
 
 
@@ -57,7 +59,8 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_counts_twice(
         server.start()
         try:
             add_device(server, "rider-1")
-            stop, sent = threading.Event(), []
+            stop = threading.Event()
+            sent: list[int] = []
             at_s = int(time.time()) - 20_000
 
             def ride() -> None:
@@ -100,7 +103,7 @@ def test_nothing_is_acknowledged_that_the_disk_did_not_take(
 ) -> None:
     """The broker has it again, and again, until there is room; then it arrives once."""
     with start_broker(mosquitto, tmp_path / "broker", "rider-1") as broker:
-        server = Server(small_disk / "data", (f"mqtt.url={broker.url()}"))
+        server = Server(small_disk / "data", (f"mqtt.url={broker.url()}",))
         server.log = tmp_path / "server.log"
         server.start()
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.friends_kit import Person, people
 from tests.mosquitto_kit import PATIENCE_S, Broker, Phone, figure, fix, start_broker
@@ -203,7 +204,7 @@ def test_the_access_list_keeps_one_user_from_anothers_topics(broker: Broker, ser
 
 
 def test_the_broker_takes_nobody_without_a_password(broker: Broker) -> None:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="nobody")
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="nobody")
     client.connect("127.0.0.1", broker.port)
     refused: list[Any] = []
     client.on_connect = lambda _c, _u, _f, code, _p: refused.append(code)
@@ -213,10 +214,9 @@ def test_the_broker_takes_nobody_without_a_password(broker: Broker) -> None:
 
 
 def test_over_tls(broker: Broker, tmp_path: Path) -> None:
-    sets = (f"mqtt.url={broker.url(tls=True)}", f"mqtt.ca={broker.ca}", "mqtt.client_id=majung-tls")
-    with start_server(tmp_path / "data", *sets) as other:
-        wait_connected(other)
     sets = (f"mqtt.url={broker.url(tls=True)}", "mqtt.client_id=majung-tls")
+    with start_server(tmp_path / "data", *sets, f"mqtt.ca={broker.ca}") as other:
+        wait_connected(other)
     with start_server(tmp_path / "data", *sets) as other:
         eventually(lambda: "no broker" in other.tail(), "a certificate of a stranger is refused")
         assert figure(metrics(other), "majung_mqtt_connected") == 0

@@ -38,6 +38,11 @@ class MqttSettings(Section):
         pattern=r"^(mqtts?://[!-~]{1,500})?$",
         description="mqtt://USER:PASSWORD@HOST:PORT or mqtts://…; empty: no broker.",
     )
+    public_url: str = Field(
+        "",
+        pattern=r"^(mqtts?://[A-Za-z0-9._:\[\]-]{1,300})?$",
+        description="mqtts://HOST:PORT of the broker as phones reach it, for the configurations that are handed out.",
+    )
     password_file: Path | None = Field(
         None, description="A file with Majung's password at the broker, so that it stands in no setting."
     )

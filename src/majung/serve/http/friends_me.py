@@ -11,6 +11,7 @@ from majung.auth.model import Device, Principal
 from majung.auth.phones import address_of, app_settings
 from majung.serve.http.auth import remote_of
 from majung.serve.http.friends import TAGS
+from majung.serve.mqtt.phones import configuration
 from majung.services import Services
 from majung.wire.owntracks_config import config_link, http_config
 
@@ -24,11 +25,12 @@ class NewPhone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
-class AddedPhone(msgspec.Struct, frozen=True):
+class AddedPhone(msgspec.Struct, frozen=True, omit_defaults=True):
     """A credential, this once, and how to type it into each app.
 
     `otrc` is the configuration of OwnTracks, to be saved as a file `….otrc`; `link` hands it to the app on the
-    phone where it is opened.
+    phone where it is opened. `mqtt_otrc` and `mqtt_link` are the same over MQTT, where there is a broker; it
+    asks for the password that its user has there.
     """
 
     device_id: str
@@ -37,6 +39,8 @@ class AddedPhone(msgspec.Struct, frozen=True):
     apps: dict[str, dict[str, str]]
     otrc: dict[str, Any]
     link: str
+    mqtt_otrc: dict[str, Any] | None = None
+    mqtt_link: str = ""
 
 
 class PhoneList(msgspec.Struct, frozen=True):
@@ -59,6 +63,7 @@ async def add_phone(data: NewPhone, services: Services, principal: Principal) ->
     device = await services.friends.devices.add(caller, data.name)
     address = address_of(services.settings.server)
     config = http_config(f"{address}/owntracks", caller.person_id, device.token, data.name or "phone")
+    over_mqtt = configuration(services.settings.mqtt, caller.name, data.name or "phone")
     added = AddedPhone(
         device.device_id,
         data.name,
@@ -66,6 +71,8 @@ async def add_phone(data: NewPhone, services: Services, principal: Principal) ->
         app_settings(device, address),
         msgspec.json.decode(config),
         config_link(config),
+        msgspec.json.decode(over_mqtt) if over_mqtt else None,
+        config_link(over_mqtt) if over_mqtt else "",
     )
     return Response(added, headers=_NO_STORE)
 

@@ -32,7 +32,7 @@ MAX_PAYLOAD = 65_536
 MAX_PACKET = 2_097_152
 """The broker sends nothing larger (MQTT 5, Maximum Packet Size)."""
 _KEEP_ALIVE_S = 30
-_PLAIN_PORT, _TLS_PORT = 1883, 8883
+PLAIN_PORT, TLS_PORT = 1883, 8883
 
 
 class Arrived(NamedTuple):
@@ -68,7 +68,7 @@ def address_of(settings: MqttSettings) -> Address:
     password = unquote(parts.password) if parts.password is not None else None
     if settings.password_file is not None:
         password = settings.password_file.read_text().strip()
-    port = parts.port or (_TLS_PORT if tls else _PLAIN_PORT)
+    port = parts.port or (TLS_PORT if tls else PLAIN_PORT)
     return Address(parts.hostname, port, tls, unquote(parts.username) if parts.username else None, password)
 
 

@@ -28,6 +28,7 @@ from majung.observe.families import Counted, Figure, Level
 from majung.ports import Overloaded
 from majung.positions.model import kind_of
 from majung.serve.mqtt.link import Link
+from majung.serve.mqtt.phones import WILD
 from majung.serve.told import card_of, location_of, tag_of
 from majung.settings import MqttSettings
 
@@ -37,7 +38,6 @@ MAX_USERS = 100_000
 CARD_EVERY_S = 600.0
 """A phone that was away when a friend's card went out has it after so long."""
 _LOOK_EVERY_S = 5.0
-_WILD = frozenset("+#/\0")
 
 
 class _Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -96,7 +96,7 @@ class FriendsOut:
 
     def heard(self, user: str, principal: Principal) -> None:
         """This user has just reported."""
-        if kind_of(principal.rider_id) != "person" or _WILD & set(user):
+        if kind_of(principal.rider_id) != "person" or WILD & set(user):
             return
         known = self._users.get(user)
         if known is not None and known.person_id == principal.rider_id:
