@@ -19,11 +19,12 @@ UPDATES_PER_S = 334_000
 ONLINE, PEOPLE, FRIENDS = 10_000_000, 100_000_000, 400
 ONLINE_FRIENDS = 42  # 14 million deliveries a second
 SESSION_S = 20 * 60
-TOLD_EVERY_S = 0.05
+TOLD_EVERY_S = 0.04
+"""What comes in this time goes together: `positions.batch_linger`."""
 BUSY = 0.6
 """How much of a core a server may use, of its own and of Redis."""
 UPDATE_BYTES, FRAME_BYTES = 85, 57
-BUCKETS = 16
+BUCKETS = 4
 SAME_CITY = 0.061
 """Chance that two people live in one city: of 100 cities with sizes 1, 1/2, 1/3, …"""
 REDIS_GB, REDIS_GB_PER_S = 25, 1.0
@@ -116,7 +117,7 @@ def by_region(servers: float, us: Measured) -> Load:
 WAYS: dict[str, Callable[[float, Measured], Load]] = {
     "a channel a person": by_person,
     "a channel a server, table, batches": by_server,
-    "16 buckets, batches": by_bucket,
+    "4 buckets, batches": by_bucket,
     "cells of 156 km, servers by region": by_region,
 }
 
@@ -154,7 +155,7 @@ def plan(way: Callable[[float, Measured], Load], us: Measured) -> dict[str, floa
 def measured(channels: dict[str, Any], update_us: float) -> Measured:
     """From kept results; an entry's cost is that of coming and going in the world of a million."""
     world, bus = channels["1,000,000 people"], channels["bus"]
-    person, table, buckets = world["person"], world["server, in batches"], world["bucket of 16, in batches"]
+    person, table, buckets = world["person"], world["server, in batches"], world["4 buckets, in batches"]
     return Measured(
         update=update_us,
         message=bus["us_a_message"],

@@ -259,7 +259,7 @@ def bucket_of(person: str, buckets: int) -> int:
 class ByBucket(Way):
     """A channel for 1/1024 of the people. A server hears those in which somebody has an online friend on it."""
 
-    name = "bucket of 1,024"
+    name = "1,024 buckets"
     buckets = 1024
 
     def channels(self, server: int) -> list[bytes]:
@@ -278,8 +278,8 @@ class ByBucket(Way):
 class ByBucketInBatches(ByBucket):
     """Few buckets, and one message a bucket for the whole batch."""
 
-    name = "bucket of 16, in batches"
-    buckets = 16
+    name = "4 buckets, in batches"
+    buckets = 4
 
     def publish(self, control: Connection, rows: Ints) -> Sent:
         return send(control, self.publish_word, self._by_channel(rows))

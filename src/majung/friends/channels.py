@@ -1,8 +1,8 @@
 """Between servers: where somebody is, told to those servers that have somebody who sees it.
 
-People are spread over sixteen channels by their id; a server subscribes to those in which it follows somebody, and
-leaves out everybody else as it reads. What is told at one moment goes in one message a channel. Coming and going
-of viewers therefore costs the bus nothing, it keeps no tables, and up to some tens of servers it is the cheapest
+People are spread over four channels by their id; a server subscribes to those in which it follows somebody, and
+leaves out everybody else as it reads. What is told at one moment (the pipeline hands over what came in 40 ms) goes
+in one message a channel. Coming and going of viewers costs the bus nothing, it keeps no tables, and up to some tens of servers it is the cheapest
 way by far (measured: `docs/decisions/0009-friends-channels.md`).
 
 `Nearby` says whom it follows, what it has heard and who came, and hears of the rest; another way is another
@@ -23,7 +23,7 @@ import msgspec
 from majung.ports import Fanout, PortError
 from majung.positions.model import PERSON, LivePosition
 
-BUCKETS = 16
+BUCKETS = 4
 """Every server must have the same: with another number, another name (`_channel`)."""
 MAX_WAITING = 100_000
 MAX_AT_ONCE = 500
@@ -119,7 +119,7 @@ class Channels(Protocol):
 
 
 class BucketChannels:
-    """A channel for a sixteenth of the people, and one on which those are announced who come."""
+    """A channel for a quarter of the people, and one on which those are announced who come."""
 
     def __init__(self, fanout: Fanout) -> None:
         self.dropped = 0
