@@ -1,9 +1,9 @@
 """Between servers: where somebody is, told to those servers that have somebody who sees it.
 
 People are spread over four channels by their id; a server subscribes to those in which it follows somebody, and
-leaves out everybody else as it reads. What is told at one moment (the pipeline hands over what came in 40 ms) goes
-in one message a channel. Coming and going of viewers costs the bus nothing, it keeps no tables, and up to some tens of servers it is the cheapest
-way by far (measured: `docs/decisions/0009-friends-channels.md`).
+passes over everybody else as it reads. What the pipeline hands over together (what came in 40 ms) goes in one
+message a channel. Viewers who come and go cost the bus nothing, it keeps no tables, and up to some tens of servers
+it is the cheapest way by far (measured: `docs/decisions/0009-friends-channels.md`).
 
 `Nearby` says whom it follows, what it has heard and who came, and hears of the rest; another way is another
 `Channels`. At most once, and the newest counts: while the bus is slow, a person's next position takes the place
