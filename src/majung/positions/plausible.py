@@ -70,17 +70,27 @@ def judge(state: RiderState | Trail, position: Position, settings: PositionSetti
 
 def judge_person(state: RiderState, position: Position, settings: PositionSettings) -> Mark:
     """`judge` for people: against the same session, then late when another device has been heard of since."""
-    trails, session_id = state.trails, position.session_id
+    newest, session_id = state.newest, position.session_id
+    if state.trails is None:
+        if newest is None or newest.session_id == session_id:
+            return judge(state, position, settings)
+        state.trails = {newest.session_id: Trail(newest, state.doubt, state.doubts)}
+        state.doubt, state.doubts = None, 0
+    mark = judge(_trail(state.trails, session_id), position, settings)
+    if mark is not Mark.PLAIN:
+        return mark
+    if newest is not None and not is_newer(position, newest):
+        return Mark.LATE
+    state.newest = position
+    return Mark.PLAIN
+
+
+def _trail(trails: dict[str, Trail], session_id: str) -> Trail:
+    """That of a session, which becomes the one used last."""
     trail = trails.pop(session_id, None)
     if trail is None:
         if len(trails) >= MAX_TRAILS:
             del trails[next(iter(trails))]
         trail = Trail()
     trails[session_id] = trail
-    mark = judge(trail, position, settings)
-    if mark is not Mark.PLAIN:
-        return mark
-    if state.newest is not None and not is_newer(position, state.newest):
-        return Mark.LATE
-    state.newest = position
-    return Mark.PLAIN
+    return trail

@@ -17,8 +17,8 @@ class Trail(msgspec.Struct, array_like=True):
 class RiderState(msgspec.Struct, array_like=True):
     """Mutable, owned by the pipeline; `fences` is what `triggers` remembers.
 
-    `trails` is for people alone, who may report from several devices in places far apart: what each session
-    did last. The order of the fields is the layout of the checkpoint: append, never reorder.
+    `trails` is for people who report from several devices, maybe far apart: what each session did last. The
+    order of the fields is the layout of the checkpoint: append, never reorder.
     """
 
     newest: Position | None = None
@@ -26,7 +26,7 @@ class RiderState(msgspec.Struct, array_like=True):
     doubt: Position | None = None
     doubts: int = 0
     fences: FenceStates | None = None
-    trails: dict[str, Trail] = {}
+    trails: dict[str, Trail] | None = None
 
 
 def as_live(position: Position) -> LivePosition:
