@@ -293,6 +293,7 @@ def api_md() -> str:
     lines += ["## WebSockets", ""]
     lines += ["`/v1/live`: positions and events as they happen, see [live.md](live.md).", ""]
     lines += ["`/v1/orders/live`: orders as they change, of those that the caller has part in.", ""]
+    lines += ["`/v1/friends/live`: who is near, for people; see [friends.md](friends.md).", ""]
     lines += ["`/v1/riders/me/live`: the offers that a rider on duty gets.", ""]
     lines += [
         "`/v1/positions/stream`: a device reports, see [phones.md](phones.md#5-a-device-of-your-own).",
