@@ -2,11 +2,12 @@
 
 import itertools
 import json
+import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, Self
 
 import httpx
 from websockets.exceptions import ConnectionClosed
@@ -26,6 +27,7 @@ class Person:
         self.name = str(account["name"])
         self.token = str(account["token"])
         self.headers = {"Authorization": f"Bearer {self.token}"}
+        self._open = ExitStack()
         self._phone: ClientConnection | None = None
         self._seq = itertools.count(time.time_ns() // 1_000_000)
         self._http = httpx.Client(base_url=server.url, headers=self.headers, timeout=WITHIN_S)
@@ -60,50 +62,43 @@ class Person:
         fix = {"session_id": "page", "seq": seq, "device_time_ms": at_ms, **more}
         if self._phone is None:
             address = f"{self.server.url.replace('http', 'ws', 1)}/v1/positions/stream"
-            self._phone = connect(address, additional_headers=self.headers, compression=None)
+            phone = connect(address, additional_headers=self.headers, compression=None)
+            self._phone = self._open.enter_context(phone)
         self._phone.send(json.dumps({**fix, "latitude": latitude, "longitude": longitude}))
         answer = json.loads(self._phone.recv(WITHIN_S))
         assert answer == {"last_acked_seq": seq}, answer
         return at_ms
 
-    def watch(self) -> "Watch":
-        """An open stream."""
-        return Watch(self)
-
     def close(self) -> None:
         self._http.close()
-        if self._phone is not None:
-            self._phone.close()
-            self._phone = None
+        self._open.close()
+        self._phone = None
 
 
-class Watch:
-    """The WebSocket of a person: every message as it came, and when."""
+class Stream:
+    """What a person is told on an open stream: every message as it came, and when."""
 
     def __init__(self, person: Person) -> None:
         self.person = person
         self.raw: list[str] = []
         self.at_s: list[float] = []
-        self.closed: ConnectionClosed | None = None
-        address = f"{person.server.url.replace('http', 'ws', 1)}/v1/friends/live"
-        self._socket = connect(address, additional_headers=person.headers, compression=None)
         self._some = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._over = False
+        self._reader = threading.Thread(target=self._run, daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
-        with suppress(OSError):
-            while True:
-                try:
-                    text = self._socket.recv()
-                except ConnectionClosed as closed:
-                    self.closed = closed
-                    break
+    def _texts(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        with suppress(OSError, ConnectionClosed, httpx.HTTPError):
+            for text in self._texts():
                 with self._some:
-                    self.raw.append(text if isinstance(text, str) else text.decode())
+                    self.raw.append(text)
                     self.at_s.append(time.monotonic())
                     self._some.notify_all()
         with self._some:
+            self._over = True
             self._some.notify_all()
 
     @property
@@ -119,8 +114,7 @@ class Watch:
             with self._some:
                 while number >= len(self.raw):
                     left_s = deadline - time.monotonic()
-                    closed = self.closed or not self._reader.is_alive()
-                    assert not closed, f"{self.person.name}: closed ({self.closed})"
+                    assert not self._over, f"{self.person.name}: the stream is over"
                     assert left_s > 0, (
                         f"{self.person.name}: not within {WITHIN_S} s; came: {self.raw[after:]}"
                     )
@@ -146,15 +140,58 @@ class Watch:
         return near
 
     def close(self) -> None:
-        self._socket.close()
-        self._reader.join(WITHIN_S)
+        raise NotImplementedError
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self.wait(lambda message: message.get("type") == "snapshot")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Watch(Stream):
+    """The WebSocket."""
+
+    def __init__(self, person: Person) -> None:
+        address = f"{person.server.url.replace('http', 'ws', 1)}/v1/friends/live"
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(address, additional_headers=person.headers, compression=None, max_size=None)
+        )
+        super().__init__(person)
+
+    def _texts(self) -> Iterator[str]:
+        for text in self._socket:
+            yield text if isinstance(text, str) else text.decode()
+
+    def close(self) -> None:
+        self._open.close()
+        self._reader.join(WITHIN_S)
+
+
+class Events(Stream):
+    """Server-sent events."""
+
+    def __init__(self, person: Person) -> None:
+        self._http = httpx.Client(base_url=person.server.url, headers=person.headers, timeout=WITHIN_S)
+        self._socket: socket.socket | None = None
+        super().__init__(person)
+
+    def _texts(self) -> Iterator[str]:
+        with self._http.stream("GET", "/v1/friends/live/events") as answer:
+            assert answer.status_code == 200, answer.read()
+            self._socket = answer.extensions["network_stream"].get_extra_info("socket")
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    yield line.removeprefix("data: ")
+
+    def close(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the reader, which closes it
+        self._reader.join(WITHIN_S)
+        self._http.close()
 
 
 def people(server: Server, count: int, prefix: str) -> list[Person]:
