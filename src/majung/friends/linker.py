@@ -55,7 +55,13 @@ class Linker:
         self._building: dict[str, asyncio.Task[None]] = {}
         self._due: dict[tuple[str, ...], bool] = {}  # what to do, and whether friends are told of a change
         self._to_announce: set[str] = set()
+        self._doing = 0
         self._some = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many reads are due or being done."""
+        return len(self._due) + max(self._doing, self._reading)
 
     # -------------------------------------------------------------------------------- what is due
 
@@ -107,7 +113,9 @@ class Linker:
     async def _do_some(self) -> None:
         keys = list(itertools.islice(self._due, AT_ONCE))
         jobs = [(key, self._due.pop(key)) for key in keys]
+        self._doing = len(jobs)
         results = await asyncio.gather(*(self._do(*job) for job in jobs), return_exceptions=True)
+        self._doing = 0
         problems = [result for result in results if isinstance(result, BaseException)]
         for (key, tell), result in zip(jobs, results, strict=True):
             if isinstance(result, BaseException):
@@ -148,11 +156,12 @@ class Linker:
         living: list[Subject] = []
         try:
             person = await self._people.person(watcher.person_id)
-            ties = await self._people.ties_to(watcher.person_id)
+            there = await self._living(await self._people.friends_of(watcher.person_id))
+            ties = await self._people.ties_to(watcher.person_id, there)
             now_ms = self._clock.now_ms()
             decided = {id_: seen(owner, tie, now_ms) for id_, (owner, tie) in ties.items()}
             wanted = [id_ for id_, what in decided.items() if what.mode is not Mode.OFF]
-            living = await self._follow([watcher.person_id, *await self._living(wanted)])
+            living = await self._follow([watcher.person_id, *wanted])
             await self._name(watcher, living)
             await self._learn((subject, decided.get(subject.person_id, NOTHING)) for subject in living)
             if self._stale(serial, watcher.person_id) or not self._there(watcher):
@@ -202,14 +211,15 @@ class Linker:
         serial = self._begin()
         living: list[Subject] = []
         try:
-            ties = await self._people.ties_from(person_id)
+            friends = await self._people.friends_of(person_id)
             if person_id in self._to_announce:
                 self._to_announce.discard(person_id)
-                self._channels.tell_came(person_id, list(ties))
-            watchers = [self._links.watchers[id_] for id_ in ties if id_ in self._links.watchers]
-            strangers = self._strangers(person_id, ties)
-            if not watchers and not strangers:
+                self._channels.tell_came(person_id, friends)
+            here = [id_ for id_ in friends if id_ in self._links.watchers]
+            if not here and not self._strangers(person_id, set(friends)):
                 return
+            ties = await self._people.ties_from(person_id, here)
+            watchers = [self._links.watchers[id_] for id_ in ties if id_ in self._links.watchers]
             person = await self._people.person(person_id)
             now_ms = self._clock.now_ms()
             found = {
@@ -222,7 +232,7 @@ class Linker:
                     await self._learn((subject, what) for what in found.values())
             if self._stale(serial, person_id):
                 return
-            found.update(dict.fromkeys(self._strangers(person_id, ties), NOTHING))
+            found.update(dict.fromkeys(self._strangers(person_id, set(friends)), NOTHING))
             for watcher, what in found.items():
                 if self._there(watcher) and not self._stale(serial, watcher.person_id):
                     self._join(watcher, person_id, what)
@@ -240,8 +250,14 @@ class Linker:
     # ---------------------------------------------------------------------------------- what it takes
 
     async def _living(self, person_ids: Sequence[str]) -> list[str]:
+        """Those of whom it is known where they are: to the store, or to this server by another's word."""
         found = await self._live.get(person_ids, PERSON)
-        return [id_ for id_, position in zip(person_ids, found, strict=True) if position is not None]
+        known = self._links.subjects
+        return [
+            id_
+            for id_, position in zip(person_ids, found, strict=True)
+            if position is not None or (id_ in known and known[id_].position is not None)
+        ]
 
     async def _follow(self, person_ids: Sequence[str]) -> list[Subject]:
         """Have these as subjects, with where they are now; they stay until `_end` gets them."""
@@ -261,9 +277,11 @@ class Linker:
         return subjects
 
     async def _name(self, watcher: Watcher, living: Sequence[Subject]) -> None:
-        if any(not subject.display_name for subject in living if subject is not watcher.me):
-            names = await self._people.display_names(watcher.person_id)
-            for subject in living:
+        nameless = [one for one in living if not one.display_name and one is not watcher.me]
+        if nameless:
+            ids = [subject.person_id for subject in nameless]
+            names = await self._people.display_names(watcher.person_id, ids)
+            for subject in nameless:
                 if subject.person_id in names:
                     subject.call(names[subject.person_id])
 

@@ -4,14 +4,14 @@ Nothing is remembered here: a person has hundreds of friends, and who reads keep
 as it needs it, under the word of `listeners`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from majung.clock import Clock
 from majung.friends import store
 from majung.friends.changes import FriendChanges
 from majung.friends.consent import NOTHING, Owner, Seen, Tie, seen
 from majung.friends.model import Caller
-from majung.ports import Database
+from majung.ports import Database, Row
 
 
 class People:
@@ -36,14 +36,15 @@ class People:
         rows = await self._database.read(store.SELECT_OWNER, {"person_id": person_id})
         return store.owner_of(person_id, rows[0]) if rows else Owner(person_id)
 
-    async def ties_from(self, person_id: str) -> dict[str, Tie]:
-        """What this person decided for each of its friends, by the friend's id. Raises PortError."""
-        return store.ties_of(await self._database.read(store.SELECT_TIES_FROM, {"person_id": person_id}))
+    async def ties_from(self, person_id: str, among: Sequence[str] | None = None) -> dict[str, Tie]:
+        """What this person decided for each of its friends (`among` these), by the friend's id. Raises PortError."""
+        return store.ties_of(await self._read_among(store.SELECT_TIES_FROM, person_id, among))
 
-    async def ties_to(self, viewer_id: str) -> dict[str, tuple[Owner, Tie]]:
-        """What each friend of the viewer decided for it, by the friend's id. Raises PortError."""
-        rows = await self._database.read(store.SELECT_TIES_TO, {"person_id": viewer_id})
-        return store.owned_ties_of(rows)
+    async def ties_to(
+        self, viewer_id: str, among: Sequence[str] | None = None
+    ) -> dict[str, tuple[Owner, Tie]]:
+        """What each friend (`among` these) decided for the viewer, by the friend's id. Raises PortError."""
+        return store.owned_ties_of(await self._read_among(store.SELECT_TIES_TO, viewer_id, among))
 
     async def sees(self, viewer_id: str, owner_id: str) -> Seen:
         """What the viewer sees of the owner now; nothing of strangers. Raises PortError."""
@@ -60,10 +61,22 @@ class People:
             str(row[0]) for row in await self._database.read(store.SELECT_FRIENDS, {"person_id": person_id})
         ]
 
-    async def display_names(self, person_id: str) -> dict[str, str]:
-        """What a person's friends call themselves, by their ids. Raises PortError."""
-        rows = await self._database.read(store.SELECT_NAMES, {"person_id": person_id})
-        return {str(row[0]): str(row[2]) for row in rows}
+    async def display_names(self, person_id: str, among: Sequence[str] | None = None) -> dict[str, str]:
+        """What a person's friends (`among` these) call themselves, by their ids. Raises PortError."""
+        return dict(await self._read_among(store.SELECT_DISPLAY_NAMES, person_id, among))
+
+    async def _read_among(self, sql: str, person_id: str, among: Sequence[str] | None) -> list[Row]:
+        """Of hundreds of friends few are there; the others are not worth decoding."""
+        params = {"person_id": person_id}
+        if among is None:
+            return await self._database.read(sql, params)
+        if not among:
+            return []
+        room = 1 << (len(among) - 1).bit_length()  # few lengths: a statement is prepared once for each
+        padded = [*among, *[among[0]] * (room - len(among))]
+        params |= {f"id{number}": id_ for number, id_ in enumerate(padded)}
+        marks = ", ".join(f":id{number}" for number in range(room))
+        return await self._database.read(sql + store.AMONG.format(marks), params)
 
     async def radius_m(self, person_id: str, default_m: float) -> float:
         """Within how many metres friends are near for this person. Raises PortError."""

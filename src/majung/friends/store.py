@@ -94,10 +94,16 @@ SELECT p.person_id, {_TIE}, {_GROUP}
 FROM friend_tie t JOIN friend_person p ON p.number = t.viewer {_GROUPS}
 WHERE t.owner = {_NUMBER_OF.format("person_id")}
 """  # noqa: S608
+SELECT_DISPLAY_NAMES = f"""
+SELECT p.person_id, p.display_name FROM friend_tie t JOIN friend_person p ON p.number = t.viewer
+WHERE t.owner = {_NUMBER_OF.format("person_id")}
+"""  # noqa: S608
 SELECT_FRIENDS = f"""
 SELECT p.person_id FROM friend_tie t JOIN friend_person p ON p.number = t.viewer
 WHERE t.owner = {_NUMBER_OF.format("person_id")} ORDER BY p.person_id
 """  # noqa: S608
+AMONG = " AND p.person_id IN ({})"
+"""Behind the statements above: of these people alone."""
 # With names, as the list of friends shows them.
 SELECT_NAMES = f"""
 SELECT p.person_id, p.name, p.display_name, t.made_ms
