@@ -26,7 +26,7 @@ def broker(mosquitto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "rider-3",
         "unheard-of",
         "carol",
-        *(f"앨리스-{n:05d}" for n in range(1, 6)),
+        *(f"앨리스-{n:05d}" for n in range(1, 8)),
     )
     with start_broker(mosquitto, folder, *users) as running:
         yield running
@@ -34,15 +34,16 @@ def broker(mosquitto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def server(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with start_server(tmp_path_factory.mktemp("mqtt") / "data", f"mqtt.url={broker.url()}") as running:
+    sets = (f"mqtt.url={broker.url()}", "mqtt.public_url=mqtts://broker.example")
+    with start_server(tmp_path_factory.mktemp("mqtt") / "data", *sets) as running:
         wait_connected(running)
         yield running
 
 
 @pytest.fixture(scope="module")
 def alices(server: Server) -> list[Person]:
-    """Five people of whom each is a user of the broker."""
-    return people(server, 5, "앨리스-")
+    """Seven people of whom each is a user of the broker."""
+    return people(server, 7, "앨리스-")
 
 
 def metrics(server: Server) -> str:
@@ -218,7 +219,7 @@ def test_over_tls(broker: Broker, tmp_path: Path) -> None:
     with start_server(tmp_path / "data", *sets, f"mqtt.ca={broker.ca}") as other:
         wait_connected(other)
     with start_server(tmp_path / "data", *sets) as other:
-        eventually(lambda: "no broker" in other.tail(), "a certificate of a stranger is refused")
+        eventually(lambda: "session ended" in other.tail(), "a certificate of a stranger is refused")
         assert figure(metrics(other), "majung_mqtt_connected") == 0
 
 
@@ -327,3 +328,41 @@ def test_nothing_of_friends_is_retained(broker: Broker, server: Server, alices: 
         phone.read_friends()
         majung.publish(b'"the end"', topic=f"friends/{alice.name}/end")
         assert phone.next() == (f"friends/{alice.name}/end", "the end")
+
+
+def test_a_user_whose_account_ends_is_told_nothing_more(
+    broker: Broker, server: Server, alices: list[Person]
+) -> None:
+    alice, bob = alices[5], alices[6]
+    alice.befriend(bob)
+    bob.share("exact")
+    topic = f"friends/{alice.name}/{tag(bob)}"
+    with Phone(broker, alice.name) as phone, Phone(broker, bob.name) as other:
+        phone.read_friends()
+        phone.publish(fix(*HERE))
+        assert phone.next() == (topic, None)
+        other.publish(fix(*HERE))
+        assert [phone.next()[0] for _ in range(2)] == [f"{topic}/info", topic]
+        ended = httpx.delete(
+            f"{server.url}/v1/accounts/users/{alice.name}", headers=server.admin, timeout=PATIENCE_S
+        )
+        assert ended.is_success, ended.text
+        assert phone.next() == (topic, None)
+        before = messages(server, "unknown")
+        phone.publish(fix(*HERE))
+        eventually(lambda: messages(server, "unknown") == before + 1, "nobody any more")
+        other.publish(fix(37.4980, 127.0277))
+        server.wait_processed()
+        with Phone(broker, "majung", "tests") as majung:
+            majung.publish(b'"the end"', topic=f"friends/{alice.name}/end")
+        assert phone.next() == (f"friends/{alice.name}/end", "the end")
+
+
+def test_a_phone_is_given_a_configuration_for_the_broker(alices: list[Person]) -> None:
+    added = alices[2]("POST", "/v1/friends/devices", {"name": "폰"})
+    config = added["mqtt_otrc"]
+    assert (config["host"], config["port"], config["tls"]) == ("broker.example", 8883, True)
+    assert (config["username"], config["deviceId"]) == (alices[2].name, "폰")
+    assert config["subTopic"].split()[0] == f"friends/{alices[2].name}/+"
+    assert "password" not in config
+    assert added["mqtt_link"].startswith("owntracks:///config?inline=")

@@ -81,7 +81,7 @@ class MqttDoor:
                 await self._session()
             except* (Lost, PortError, OSError) as problems:
                 why = str(problems.exceptions[0])
-                log.warning("no broker", why=why, again_in_s=round(pause_s, 1))
+                log.warning("session ended", why=why, again_in_s=round(pause_s, 1))
             if asyncio.get_running_loop().time() - began_s > _SETTLED_S:
                 pause_s = _FIRST_PAUSE_S
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 -- spreads servers, no secret
@@ -129,7 +129,7 @@ class MqttDoor:
             arrived = await link.next()
             self._counts["received"] += 1
             await self._ingest.ready()
-            await taken.put(await self._append(arrived))
+            await taken.put(await self._append_surely(arrived))
 
     async def _acknowledge(self, link: Link, taken: asyncio.Queue[Taken]) -> None:
         while True:
@@ -139,6 +139,19 @@ class MqttDoor:
             self._counts["acknowledged"] += 1
             if principal is not None:
                 self._outbound.heard(user, principal)
+
+    async def _append_surely(self, arrived: Arrived) -> Taken:
+        """A mistake of ours in reading one message must not bring it again for ever. Raises PortError."""
+        try:
+            return await self._append(arrived)
+        except PortError:
+            raise
+        except Exception:
+            log.exception("a message could not be read", size=arrived.size)
+            commit = self._ingest.quarantine(
+                _BROKER, DOOR, b"", Reason.MALFORMED, "could not be read: see the log"
+            )
+            return arrived, frozenset((commit,)), "", None
 
     async def _append(self, arrived: Arrived) -> Taken:
         """Into the log, or into quarantine. Raises PortError."""

@@ -25,9 +25,9 @@ from majung.friends.nearby import Nearby
 from majung.friends.people import People
 from majung.live.viewer import ViewerClosed
 from majung.observe.families import Counted, Figure, Level
-from majung.ports import Overloaded
+from majung.ports import PortError
 from majung.positions.model import kind_of
-from majung.serve.mqtt.link import Link
+from majung.serve.mqtt.link import Link, Lost
 from majung.serve.mqtt.phones import WILD
 from majung.serve.told import card_of, location_of, tag_of
 from majung.settings import MqttSettings
@@ -37,10 +37,12 @@ log = structlog.get_logger("majung.mqtt")
 MAX_USERS = 100_000
 CARD_EVERY_S = 600.0
 """A phone that was away when a friend's card went out has it after so long."""
+RIGHTS_ENDED = 4401
 _LOOK_EVERY_S = 5.0
 
 
 class _Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    here: object
     near: list[Near]
 
 
@@ -54,7 +56,7 @@ class _Left(msgspec.Struct, frozen=True, tag="left"):
 
 
 class _Distances(msgspec.Struct, frozen=True, tag="distances"):
-    pass
+    here: object = None
 
 
 class _FriendsChanged(msgspec.Struct, frozen=True, tag="friends_changed"):
@@ -67,7 +69,7 @@ _decode = msgspec.json.Decoder(_Snapshot | _Moved | _Left | _Distances | _Friend
 class _User:
     """Somebody who reports: as whom, when last, and what the phone shows as far as we know."""
 
-    __slots__ = ("cards", "heard_s", "name", "person_id", "shown", "task")
+    __slots__ = ("cards", "heard_s", "name", "person_id", "shown", "task", "was_cleared")
 
     def __init__(self, name: str, person_id: str, heard_s: float) -> None:
         self.name = name
@@ -75,6 +77,7 @@ class _User:
         self.heard_s = heard_s
         self.cards: dict[str, float] = {}
         self.shown: set[str] = set()
+        self.was_cleared = False
         self.task: asyncio.Task[None] | None = None
 
 
@@ -149,15 +152,18 @@ class FriendsOut:
         """Publish for one user until its rights end, the link is lost, or it is silent for long."""
         try:
             await self._publish_for(user, link)
-        except Overloaded:
-            self._counts["turned_away"] += 1
-        except ViewerClosed as closed:
-            log.debug("no more friends by MQTT", why=str(closed))
-            with contextlib.suppress(Exception):
-                await self._clear(user, link, user.shown)
-        except Exception as problem:  # whatever it is, it ends the session, which reports it
+        except Lost as problem:
             if self._failed is not None and not self._failed.done():
                 self._failed.set_exception(problem)
+        except ViewerClosed as closed:
+            if closed.code == RIGHTS_ENDED:
+                with contextlib.suppress(Lost):
+                    await self._clear(user, link, set(user.shown))
+        except (PortError, AuthError) as problem:
+            self._counts["turned_away"] += 1
+            log.warning("friends are not published", user=user.name, why=str(problem))
+        except Exception:  # of one user; the others go on
+            log.exception("friends are not published", user=user.name)
         finally:
             user.task = None
 
@@ -186,14 +192,18 @@ class FriendsOut:
     async def _tell(self, user: _User, link: Link, message: object) -> None:
         if isinstance(message, _Snapshot):
             near = {one.place.person_id for one in message.near}
-            friends = set(await self._people.friends_of(user.person_id))
-            await self._clear(user, link, (friends | user.shown) - near)
+            await self._clear(user, link, user.shown - near)
             for one in message.near:
                 await self._show(user, link, one, entered=True)
         elif isinstance(message, _Moved):
             await self._show(user, link, message.friend, message.entered)
         elif isinstance(message, _Left):
             await self._clear(user, link, {message.person_id})
+        if isinstance(message, _Snapshot | _Distances) and message.here is not None and not user.was_cleared:
+            # Only now is it known who is near: the report that began all this had to come out of the log.
+            user.was_cleared = True
+            friends = set(await self._people.friends_of(user.person_id))
+            await self._clear(user, link, friends - user.shown)
 
     async def _show(self, user: _User, link: Link, one: Near, entered: bool) -> None:
         place = one.place
