@@ -236,12 +236,18 @@ class Nearby:
         """Open streams."""
         return len(self._audience)
 
+    @property
+    def waiting(self) -> int:
+        """Reads of decisions, names and looks that are due or being done; 0: all is as it has to be."""
+        return self._linker.waiting
+
     def figures(self) -> list[Figure]:
         """For `/metrics`."""
         return [
             Level("majung_friends_viewers", "Open streams of friends.", self.viewers),
             Level("majung_friends_watchers", "People with an open stream here.", len(self.links.watchers)),
             Level("majung_friends_links", "Pairs of a watcher and a friend who is live.", self.links.count),
+            Level("majung_friends_reads", "Reads of decisions that are due.", self.waiting),
             Level("majung_friends_followed", "People whom this server hears of.", self._channels.followed),
             Counted(
                 "majung_friends_messages",
