@@ -410,6 +410,26 @@ async def test_the_list_tells_both_sides_and_never_why_nothing_is_seen(town: Tow
     assert ghost.gets == off.gets
 
 
+async def test_what_has_run_out_is_not_told(town: Town) -> None:
+    mina, joon = await town.person("mina"), await town.person("joon")
+    await town.befriend(mina, joon)
+    hour = SharingWish(Mode.EXACT, for_="1h")
+    await town.here.me.change(mina, ProfileChange(sharing=hour))
+    await town.here.deciding.put(mina, joon.person_id, hour)
+    await town.here.groups.create(mina, NewGroup("family", hour))
+
+    async def told() -> list[Mode]:
+        person = await town.here.people.person(mina.person_id)
+        assert person is not None
+        (friend,), (group,) = await town.here.friendships.all(mina), await town.here.groups.all(mina)
+        sharings = (profile(person, town.clock.now_ms()).sharing, friend.sharing, group.sharing)
+        return [sharing.mode if sharing else Mode.OFF for sharing in sharings]
+
+    assert await told() == [Mode.EXACT] * 3
+    town.clock.advance(3600)
+    assert await told() == [Mode.OFF] * 3
+
+
 # ------------------------------------------------------------------------------------------- changes
 
 

@@ -39,7 +39,7 @@ manage_any_store     x       .       .      .       .       .      .     .     .
 webhooks             x       .       .      .       .       .      .     x     .     .
 manage_any_webhook   x       .       .      .       .       .      .     .     .     .
 duty                 x       .       .      .       .       .      x     .     .     .
-friends              .       .       .      .       .       .      .     .     x     .
+have_friends         .       .       .      .       .       .      .     .     x     .
 """
 
 

@@ -48,7 +48,7 @@ class Action(StrEnum):
     MANAGE_ANY_STORE = "manage_any_store"
     WEBHOOKS = "webhooks"  # of the store that one runs
     MANAGE_ANY_WEBHOOK = "manage_any_webhook"
-    FRIENDS = "friends"  # have friends, decide what they see, see what they show (friends.consent says what)
+    FRIENDS = "have_friends"  # decide what they see, see what they show (friends.consent says what)
     DUTY = "duty"  # be on and off duty, get and answer offers, as one's own rider
 
 

@@ -60,7 +60,7 @@ class FriendChanges:
             return result, changed, version
 
         result, changed, version = await self._database.write(whole)
-        if version > self._seen:
+        if 0 <= self._seen < version:
             self._own.add(version)
         for person_id in sorted(changed):
             self._tell(person_id)
@@ -95,7 +95,7 @@ class FriendChanges:
             self._tell("")
         else:
             told = {str(person_id) for number, person_id in rows if number not in self._own}
-            self._seen = max(version, *(int(row[0]) for row in rows))
+            self._seen = max([version, *(int(row[0]) for row in rows)])
             for person_id in sorted(told):
                 self._tell(person_id)
         self._own = {number for number in self._own if number > self._seen}

@@ -98,18 +98,19 @@ def _ends(owner: Owner, tie: Tie) -> list[int]:
     return found
 
 
-def _holds(decision: Sharing, now_ms: int) -> bool:
+def holds(decision: Sharing, now_ms: int) -> bool:
+    """Whether the end of this decision, if it has one, is still to come."""
     return decision.until_ms is None or decision.until_ms > now_ms
 
 
 def _decision(owner: Owner, tie: Tie, now_ms: int) -> Sharing:
     """The one that counts now."""
-    if tie.sharing is not None and _holds(tie.sharing, now_ms):
+    if tie.sharing is not None and holds(tie.sharing, now_ms):
         return tie.sharing
-    groups = [group for group in tie.groups if _holds(group, now_ms)]
+    groups = [group for group in tie.groups if holds(group, now_ms)]
     if groups:
         return min(groups, key=_openness)
-    return owner.sharing if _holds(owner.sharing, now_ms) else Sharing()
+    return owner.sharing if holds(owner.sharing, now_ms) else Sharing()
 
 
 def _openness(decision: Sharing) -> tuple[int, int, bool]:

@@ -6,7 +6,7 @@ from typing import Any
 from majung.clock import Clock
 from majung.friends import store, store_more
 from majung.friends.changes import FriendChanges
-from majung.friends.consent import Mode, Owner, Seen, Tie, seen
+from majung.friends.consent import Mode, Owner, Seen, Tie, holds, seen
 from majung.friends.model import NO_FRIEND, Caller, Friend, Shown, Stranger
 from majung.friends.people import People
 from majung.friends.sharing import number_of
@@ -43,6 +43,12 @@ def befriend(
         pair = {"owner": owner.number, "viewer": viewer.number, "now_ms": now_ms}
         transaction.execute(store.INSERT_TIE, pair)
     changed |= {one.person_id, other.person_id}
+
+
+def hold(transaction: Transaction, *numbers: int) -> None:
+    """Nobody else befriends or blocks these until the commit: what is asked now is true then."""
+    for number in sorted(numbers):
+        transaction.execute(store.HOLD_PERSON, {"number": number})
 
 
 def is_blocked(transaction: Transaction, owner: int, viewer: int) -> bool:
@@ -112,6 +118,7 @@ class Friendships:
         def work(transaction: Transaction, changed: set[str]) -> None:
             other = number_of(transaction, person_id)
             pair = {"owner": caller.number, "viewer": other, "now_ms": now_ms}
+            hold(transaction, caller.number, other)
             if is_blocked(transaction, caller.number, other):
                 return
             if int(transaction.execute(store_more.COUNT_BLOCKS, pair)[0][0]) >= MAX_BLOCKED:
@@ -172,7 +179,7 @@ def _friend(
         made_ms,
         gives=_shown(seen(owner, given, now_ms)),
         gets=told(seen(*got, now_ms)),
-        sharing=given.sharing,
+        sharing=given.sharing if given.sharing and holds(given.sharing, now_ms) else None,
         groups=groups,
     )
 

@@ -8,12 +8,12 @@ from majung.auth.credentials import new_id
 from majung.clock import Clock
 from majung.friends import store, store_more
 from majung.friends.changes import FriendChanges
-from majung.friends.consent import Sharing
+from majung.friends.consent import Sharing, holds
 from majung.friends.friendships import FriendsConflict
 from majung.friends.me import MAX_NAME_CHARS, checked_name
 from majung.friends.model import Caller, Group
 from majung.friends.sharing import SharingWish, decided, friend_number, number_of, same
-from majung.ports import Database, Transaction
+from majung.ports import Database, Row, Transaction
 from majung.settings import FriendsSettings
 
 _NO_GROUP = "you have no such group"
@@ -55,7 +55,8 @@ class Groups:
         members: dict[str, list[str]] = {}
         for group_id, person_id in await self._database.read(store_more.SELECT_MEMBERS, params):
             members.setdefault(str(group_id), []).append(str(person_id))
-        return [Group(row[0], row[1], members.get(row[0], []), store.sharing_of(row[2:])) for row in rows]
+        now_ms = self._clock.now_ms()
+        return [Group(row[0], row[1], members.get(row[0], []), _holding(row[2:], now_ms)) for row in rows]
 
     async def create(self, caller: Caller, new: NewGroup) -> Group:
         """A group with nobody in it. Raises ValueError, FriendsConflict (too many), PortError."""
@@ -148,6 +149,12 @@ class Groups:
         if not transaction.execute(store_more.SELECT_GROUP, key):
             raise LookupError(_NO_GROUP)
         return key
+
+
+def _holding(row: Row, now_ms: int) -> Sharing | None:
+    """What is decided for the group; what has run out is not told."""
+    sharing = store.sharing_of(row)
+    return sharing if sharing and holds(sharing, now_ms) else None
 
 
 def _params(sharing: Sharing | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from majung.auth.limits import RateLimiter
 from majung.clock import Clock
 from majung.friends import store, store_more
 from majung.friends.changes import FriendChanges
-from majung.friends.friendships import FriendsConflict, befriend, is_blocked
+from majung.friends.friendships import FriendsConflict, befriend, hold, is_blocked
 from majung.friends.model import Caller, Invitation, NewInvitation, Stranger
 from majung.ports import Database, Row, Transaction
 from majung.settings import FriendsSettings
@@ -100,7 +100,7 @@ class Invitations:
         now_ms = self._clock.now_ms()
 
         def work(transaction: Transaction, changed: set[str]) -> str | None:
-            row = self._open(transaction, caller, token)
+            row = self._open(transaction, caller, token, hold_both=True)
             if row is None:
                 return None
             inviter = store.caller_of(transaction.execute(store.SELECT_PERSON, {"person_id": row[4]})[0])
@@ -119,7 +119,9 @@ class Invitations:
             raise self._unknown(caller)
         return person_id
 
-    def _open(self, transaction: Transaction, caller: Caller, token: str) -> Row | None:
+    def _open(
+        self, transaction: Transaction, caller: Caller, token: str, hold_both: bool = False
+    ) -> Row | None:
         """The row of an invitation that this caller may accept; None: never was. Raises InvitationOver."""
         # A token of the wrong length is looked up all the same: every wrong one takes the same way.
         params = {"token_sha256": digest(token[:MAX_TOKEN_CHARS])}
@@ -128,6 +130,8 @@ class Invitations:
             return None
         row = rows[0]
         _, expires_ms, accepted_by, inviter = row[:4]
+        if hold_both:
+            hold(transaction, inviter, caller.number)
         pair = {"owner": caller.number, "viewer": inviter}
         if accepted_by == caller.number and transaction.execute(store.ARE_FRIENDS, pair):
             return row

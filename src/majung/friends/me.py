@@ -10,6 +10,7 @@ from majung.auth.policy import Action, Policy
 from majung.clock import Clock
 from majung.friends import store
 from majung.friends.changes import FriendChanges
+from majung.friends.consent import Sharing, holds
 from majung.friends.model import Caller, Profile
 from majung.friends.people import People
 from majung.friends.sharing import For, Moment, SharingWish, decided, end_of, same
@@ -125,7 +126,7 @@ class Me:
 
 
 def profile(caller: Caller, now_ms: int) -> Profile:
-    """The caller as it sees itself; ghost mode that has run out is no ghost mode."""
+    """The caller as it sees itself; what has run out is not told."""
     owner = caller.owner
     ghost = owner.ghost and (owner.ghost_until_ms is None or owner.ghost_until_ms > now_ms)
     return Profile(
@@ -133,7 +134,7 @@ def profile(caller: Caller, now_ms: int) -> Profile:
         caller.name,
         caller.display_name,
         caller.radius_m,
-        owner.sharing,
+        owner.sharing if holds(owner.sharing, now_ms) else Sharing(since_ms=owner.sharing.until_ms or 0),
         ghost,
         owner.ghost_until_ms if ghost else None,
     )

@@ -13,7 +13,7 @@ from majung.auth.limits import RateLimiter
 from majung.clock import Clock
 from majung.friends import store, store_more
 from majung.friends.changes import FriendChanges
-from majung.friends.friendships import FriendsConflict, befriend, is_blocked, strangers_of
+from majung.friends.friendships import FriendsConflict, befriend, hold, is_blocked, strangers_of
 from majung.friends.model import Asked, Caller, Requests
 from majung.ports import Database, Transaction
 from majung.settings import FriendsSettings
@@ -55,6 +55,7 @@ class Requesting:
         def work(transaction: Transaction, changed: set[str]) -> None:
             found = transaction.execute(store.SELECT_PERSON_NAMED, {"name": name})
             other = store.caller_of(found[0]) if found else None
+            hold(transaction, caller.number, other.number if other else 0)
             if other is not None and is_blocked(transaction, caller.number, other.number):
                 raise ValueError("you have blocked this person: unblock them first")
             if other is not None and self._answered(transaction, changed, caller, other, row["now_ms"]):
@@ -65,6 +66,7 @@ class Requesting:
             ):
                 raise FriendsConflict("you have asked for many already: take a request back first")
             transaction.execute(store_more.INSERT_REQUEST, row)
+            changed.add(caller.person_id)  # always: whoever asks cannot tell by the time it takes
             if other is not None and not is_blocked(transaction, other.number, caller.number):
                 changed.add(other.person_id)
 
@@ -108,6 +110,7 @@ class Requesting:
         def work(transaction: Transaction, changed: set[str]) -> None:
             found = transaction.execute(store.SELECT_PERSON, {"person_id": person_id})
             other = store.caller_of(found[0]) if found else None
+            hold(transaction, caller.number, other.number if other else 0)
             if other is None or not self._asks(transaction, other, caller, now_ms):
                 raise LookupError(_NO_REQUEST)
             befriend(transaction, changed, caller, other, now_ms, self._settings.max_friends)

@@ -52,6 +52,8 @@ SELECT name FROM account WHERE rider_id = :person_id AND role = 'person' AND rev
 SELECT_PERSON = f"SELECT {_PERSON} FROM friend_person p WHERE p.person_id = :person_id"  # noqa: S608
 SELECT_PERSON_NAMED = f"SELECT {_PERSON} FROM friend_person p WHERE p.name = :name"  # noqa: S608
 SELECT_NUMBER = "SELECT number FROM friend_person WHERE person_id = :person_id"
+# Changes nothing, and keeps others from befriending or blocking this person until the commit.
+HOLD_PERSON = "UPDATE friend_person SET created_ms = created_ms WHERE number = :number"
 SET_DISPLAY_NAME = "UPDATE friend_person SET display_name = :display_name WHERE number = :number"
 SET_RADIUS = "UPDATE friend_person SET radius_m = :radius_m WHERE number = :number"
 SET_GHOST = """
