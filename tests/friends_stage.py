@@ -105,9 +105,11 @@ class Stage:
 
     async def settle(self) -> None:
         """Everything that can happen without time passing has happened."""
-        for _ in range(50):
-            await asyncio.sleep(0)
+        quiet = 0
+        linker = self.nearby._linker
+        while quiet < 5:
             await asyncio.to_thread(int)  # the database works in threads
+            quiet = 0 if self.database.gate.is_set() and (linker._due or linker._reading) else quiet + 1
 
 
 class Told:
@@ -143,6 +145,18 @@ class Told:
                 await asyncio.sleep(0)
                 await asyncio.to_thread(int)
 
+    async def snapshot(self) -> bytes:
+        """How everything stands now."""
+        before = len(self.bodies)
+        self.viewer.restart()
+        async with asyncio.timeout(60):
+            while True:
+                for body in self.bodies[before:]:
+                    if b'"type":"snapshot"' in body:
+                        return body
+                self._some.clear()
+                await self._some.wait()
+
     def close(self) -> None:
         self._task.cancel()
         self.stage.nearby.leave(self.viewer)
@@ -152,7 +166,8 @@ class Told:
 async def open_stage(folder: Path, **friends: Any) -> AsyncIterator[Stage]:
     """Everything runs but the clock."""
     clock = ManualClock()
-    settings = Settings.model_validate({"data": folder, "friends": friends})
+    live = {"flush_every": "1ms"}
+    settings = Settings.model_validate({"data": folder, "friends": friends, "live": live})
     async with open_services(settings, clock) as services:
         stage = Stage(services, clock, settings)
         run = asyncio.create_task(stage.nearby.run())

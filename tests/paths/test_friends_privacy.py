@@ -213,9 +213,7 @@ STATES: dict[str, State] = {
     "ghost, ended": State(after_an_end(ghost(ghost_for="1s"), "exact"), EXACT, True),
     "then ghost over a decision": State(seen_and_then(ghost_over_a_decision), None),
     "then live alone": State(seen_and_then(lambda pair: pair.owner.share("exact")), EXACT),
-    "then a cell with history": State(
-        seen_and_then(lambda pair: pair.owner.share("blurred", precision=5, history=True)), 5, True
-    ),
+    "then a cell": State(seen_and_then(lambda pair: pair.owner.share("blurred", precision=5)), 5),
     "then off": State(seen_and_then(lambda pair: pair.owner.share("off", pair.viewer)), None),
     "then removed": State(seen_and_then(remove("owner")), None, friends=False),
     "then removed by the viewer": State(seen_and_then(remove("viewer")), None, friends=False),
