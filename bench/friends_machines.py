@@ -46,8 +46,11 @@ class Measured:
     hear: float
     hear_one: float
     subscription: float
+    subscription_here: float
+    """Of the server that asks for it; `subscription` is what Redis pays."""
     subscription_bytes: float
     row: float
+    row_here: float
     row_bytes: float
 
 
@@ -79,7 +82,7 @@ def by_person(servers: float, us: Measured) -> Load:
         heard * (UPDATE_BYTES + FRAME_BYTES),
         table_us,
         PEOPLE * reached(servers, FRIENDS * ONLINE / PEOPLE) * us.subscription_bytes,
-        UPDATES_PER_S * us.publish + heard * us.hear_one + changes * us.subscription,
+        UPDATES_PER_S * us.publish + heard * us.hear_one + changes * us.subscription_here,
     )
 
 
@@ -92,7 +95,7 @@ def by_server(servers: float, us: Measured) -> Load:
         heard * UPDATE_BYTES + messages * FRAME_BYTES,
         UPDATES_PER_S * us.message + changes * us.row,
         PEOPLE * reached(servers, FRIENDS * ONLINE / PEOPLE) * us.row_bytes,
-        UPDATES_PER_S * us.table_publish + heard * us.hear + changes * us.row,
+        UPDATES_PER_S * us.table_publish + heard * us.hear + changes * us.row_here,
     )
 
 
@@ -168,8 +171,10 @@ def measured(channels: dict[str, Any], update_us: float) -> Measured:
         hear=buckets["a server hears"]["receiver_us_an_update_heard"],
         hear_one=person["a server hears"]["receiver_us_an_update_heard"],
         subscription=person["built"]["redis_us_an_entry"],
+        subscription_here=person["built"]["client_us_an_entry"],
         subscription_bytes=person["built"]["redis_bytes_an_entry"],
         row=table["built"]["redis_us_an_entry"],
+        row_here=table["built"]["client_us_an_entry"],
         row_bytes=table["built"]["redis_bytes_an_entry"],
     )
 

@@ -154,8 +154,10 @@ PAPER = friends_machines.Measured(
     hear=0.3,
     hear_one=1.2,
     subscription=2.0,
+    subscription_here=0.5,
     subscription_bytes=130.0,
     row=1.0,
+    row_here=1.5,
     row_bytes=8.0,
 )
 
