@@ -18,7 +18,7 @@ from majung.auth.accounts import Accounts
 from majung.auth.model import NO_ACCOUNTS, NewUser, Role
 from majung.auth.passwords import Passwords
 from majung.auth.phones import address_of, app_settings
-from majung.ports import PortError
+from majung.ports import Database, PortError
 
 T = TypeVar("T")
 
@@ -116,6 +116,22 @@ def revoke_user(name: Name, data: Data = _DATA) -> None:
     _print({"revoked": name})
 
 
+@users.command("erase", epilog="Example:\n\n  majung user erase mina --yes --data ./d")
+def erase_user(
+    name: Name,
+    data: Data = _DATA,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person for good: account, friendships, decisions, positions. The name is not given again.
+
+    On a running server streams end within a second, and positions are gone within a minute.
+    """
+    if not yes:
+        typer.confirm(f"Erase everything of {name}?", abort=True)
+    _or_exit(_erase(data, name))
+    _print({"erased": name})
+
+
 @devices.command(
     "add",
     epilog="Examples:\n\n  majung device add rider-7 --data ./d\n\n"
@@ -178,16 +194,31 @@ def _or_exit(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _open_and(data: Path, use: Callable[[Accounts], Awaitable[T]]) -> T:
+    from majung.compose import open_database
+
+    async with open_database(data) as database:
+        return await _with_accounts(database, use)
+
+
+async def _with_accounts(database: Database, use: Callable[[Accounts], Awaitable[T]]) -> T:
     from majung.auth.changes import Changes
     from majung.clock import SystemClock
-    from majung.compose import open_database
 
     clock, passwords = SystemClock(), Passwords()
     try:
-        async with open_database(data) as database:
-            return await use(Accounts(database, clock, passwords, Changes(database, clock)))
+        return await use(Accounts(database, clock, passwords, Changes(database, clock)))
     finally:
         passwords.close()
+
+
+async def _erase(data: Path, name: str) -> None:
+    from majung.clock import SystemClock
+    from majung.compose import open_database
+    from majung.friends.erase import erase_named
+
+    clock = SystemClock()
+    async with open_database(data) as database:
+        await _with_accounts(database, lambda accounts: erase_named(database, clock, accounts, name))
 
 
 async def _add_many(data: Path, role: Role, names: list[str]) -> list[NewUser]:

@@ -9,11 +9,13 @@ import pytest
 from majung.auth.limits import RateLimited
 from majung.auth.model import Forbidden, Principal, Role
 from majung.friends.consent import Mode
+from majung.friends.erase import erase_named
 from majung.friends.friendships import FriendsConflict
 from majung.friends.groups import GroupChange, NewGroup
 from majung.friends.invitations import InvitationOver
 from majung.friends.me import ProfileChange, profile
 from majung.friends.sharing import SharingWish
+from majung.ports import Conflict
 from tests.people_kit import BASE, Town, open_town
 
 EXACT = SharingWish(Mode.EXACT, history=True)
@@ -458,3 +460,39 @@ async def test_who_was_away_too_long_hears_that_all_may_have_changed(town: Town)
     assert town.told_there == [""]
     await town.there.changes.look()
     assert town.told_there == [""]
+
+
+# ------------------------------------------------------------------------------------------- erasing
+
+
+async def test_an_administrator_erases_a_person_and_nothing_else(town: Town) -> None:
+    mina, joon, eve = [await town.person(name) for name in ("mina", "joon", "eve")]
+    await town.befriend(mina, joon)
+    await town.befriend(joon, eve)
+    group = await town.here.groups.create(joon, NewGroup("club", EXACT))
+    for friend in (mina, eve):
+        await town.here.groups.add(joon, group.group_id, friend.person_id)
+    await town.here.requests.ask(mina, "eve")
+    await town.here.friendships.block(mina, eve.person_id)
+    await town.here.invitations.create(mina, BASE)
+    town.told_there.clear()
+    database, clock, accounts = town.kit.database, town.clock, town.kit.accounts
+    await erase_named(database, clock, accounts, "mina")
+    await town.there.changes.look()
+    assert {mina.person_id, joon.person_id} <= set(town.told_there)
+    assert await town.here.people.friends_of(joon.person_id) == [eve.person_id]
+    assert [group.members for group in await town.here.groups.all(joon)] == [[eve.person_id]]
+    assert (await town.here.requests.all(eve)).incoming == []
+    dump = [await database.read(f"SELECT * FROM friend_{table}") for table in TABLES]
+    assert mina.person_id not in str(dump)
+    assert "mina" not in str(dump)
+    with pytest.raises(LookupError):
+        await erase_named(database, clock, accounts, "mina")
+    with pytest.raises(Conflict, match="not given again"):
+        await accounts.add_user("mina", Role.ADMIN)
+    await accounts.add_user("boss", Role.OPERATOR)
+    with pytest.raises(ValueError):
+        await erase_named(database, clock, accounts, "boss")
+
+
+TABLES = ("person", "tie", "group", "member", "invitation", "request", "block")

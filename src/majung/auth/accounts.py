@@ -75,6 +75,8 @@ class Accounts:
             rows = transaction.execute(store.SELECT_ACCOUNT, {"name": name})
             if rows and (rows[0][3] is None or not again):
                 raise AccountConflict(f"there is a user {name!r} already")
+            if rows and rows[0][0] == Role.PERSON and not rows[0][4]:
+                raise AccountConflict(f"{name!r} was a person who is erased: the name is not given again")
             transaction.execute(store.REVIVE_ACCOUNT if rows else store.INSERT_ACCOUNT, account)
             if role in WITH_API_TOKEN:
                 token = {

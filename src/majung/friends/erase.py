@@ -7,13 +7,15 @@ its name stays, so that nobody else gets it. What the log and copies of the file
 
 import structlog
 
+from majung.auth.accounts import Accounts
 from majung.auth.model import AuthError, Forbidden, Role
 from majung.auth.service import AuthService
+from majung.clock import Clock
 from majung.friends import store, store_more
 from majung.friends.changes import FriendChanges
 from majung.friends.model import Caller
-from majung.ports import PortError, Transaction
-from majung.positions.erase import erase_history, finish_erasures
+from majung.ports import Database, PortError, Transaction
+from majung.positions.erase import Erasures, erase_history, finish_erasures
 from majung.positions.pipeline import Pipeline
 
 log = structlog.get_logger("majung.friends")
@@ -39,15 +41,9 @@ class Erasing:
         await self._check(caller, password, remote)
 
         def work(transaction: Transaction, changed: set[str]) -> None:
-            me = {"person_id": caller.person_id}
-            changed |= {str(row[0]) for row in transaction.execute(store.SELECT_FRIENDS, me)}
-            changed.add(caller.person_id)
             self._auth.accounts.erase_person(transaction, caller.name)
             self._pipeline.erasures.note(transaction, caller.person_id)
-            transaction.execute(store_more.DELETE_REQUESTS_NAMED, {"name": caller.name})
-            number = {"number": caller.number}
-            for statement in (*store_more.ERASE_OF, store.DELETE_TIES_OF, store.DELETE_PERSON):
-                transaction.execute(statement, number)
+            _forget(transaction, changed, caller.person_id, caller.name)
 
         await self._changes.write(work)
         self._auth.accounts.rights_changed()
@@ -64,3 +60,30 @@ class Erasing:
             raise Forbidden("the password is wrong") from None
         if found.role is not Role.PERSON or found.rider_id != caller.person_id:
             raise Forbidden("the password is wrong")
+
+
+async def erase_named(database: Database, clock: Clock, accounts: Accounts, name: str) -> None:
+    """Everything of this person, by an administrator, beside a running server or before one.
+
+    The server's housekeeping erases the positions within a minute, or the next start does. Raises LookupError
+    (no such account), ValueError (not a person's), PortError.
+    """
+
+    def work(transaction: Transaction, changed: set[str]) -> None:
+        rows = transaction.execute(store.SELECT_PERSON_ID, {"name": name})
+        accounts.erase_person(transaction, name)
+        person_id = str(rows[0][0])
+        Erasures(database, clock).note(transaction, person_id)
+        _forget(transaction, changed, person_id, name)
+
+    await FriendChanges(database, clock).write(work)
+
+
+def _forget(transaction: Transaction, changed: set[str], person_id: str, name: str) -> None:
+    """Everything of a person but its account and its positions."""
+    me = {"person_id": person_id}
+    changed |= {person_id, *(str(row[0]) for row in transaction.execute(store.SELECT_FRIENDS, me))}
+    transaction.execute(store_more.DELETE_REQUESTS_NAMED, {"name": name})
+    for row in transaction.execute(store.SELECT_NUMBER, me):
+        for statement in (*store_more.ERASE_OF, store.DELETE_TIES_OF, store.DELETE_PERSON):
+            transaction.execute(statement, {"number": row[0]})

@@ -49,6 +49,7 @@ FREE_NAME = "UPDATE friend_person SET name = person_id WHERE name = :name AND pe
 SELECT_ACCOUNT_NAME = """
 SELECT name FROM account WHERE rider_id = :person_id AND role = 'person' AND revoked_at_ms IS NULL
 """
+SELECT_PERSON_ID = "SELECT rider_id FROM account WHERE name = :name AND revoked_at_ms IS NULL"
 SELECT_PERSON = f"SELECT {_PERSON} FROM friend_person p WHERE p.person_id = :person_id"  # noqa: S608
 SELECT_PERSON_NAMED = f"SELECT {_PERSON} FROM friend_person p WHERE p.name = :name"  # noqa: S608
 SELECT_NUMBER = "SELECT number FROM friend_person WHERE person_id = :person_id"
