@@ -11,6 +11,7 @@ export function friendsWorker(): Plugin {
   return {
     name: "friends-worker",
     apply: "build",
+    enforce: "post", // after chunks of nothing but styles have gone
     generateBundle(_, bundle) {
       const files = new Set<string>([ICON]);
       const add = (name: string, withDynamic: boolean) => {

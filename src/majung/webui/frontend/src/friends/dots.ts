@@ -4,6 +4,9 @@ import type { GeoJSONSource, Map as MapLibre } from "maplibre-gl";
 import { boxRing, circleRing } from "../map/geo";
 import type { Bounds } from "./types";
 
+/** Oneself among the dots. */
+export const ME = "me";
+
 export interface Dot {
   id: string;
   me?: boolean;

@@ -3,10 +3,26 @@
 /** White letters stand out on each of them (4.5 : 1 or more). */
 const COLOURS = ["#b3261e", "#c2410c", "#a16207", "#4d7c0f", "#15803d", "#0f766e", "#0e7490", "#1d4ed8", "#4338ca", "#6d28d9", "#a21caf", "#be185d"];
 
-export function colourOf(person_id: string): string {
+function placeOf(person_id: string): number {
   let sum = 7;
   for (const letter of person_id) sum = (sum * 31 + letter.charCodeAt(0)) >>> 0;
-  return COLOURS[sum % COLOURS.length] ?? "#1d4ed8";
+  return sum % COLOURS.length;
+}
+
+export const colourOf = (person_id: string): string => COLOURS[placeOf(person_id)] ?? "";
+
+/** Everybody's own colour, and none twice while there are enough. */
+export function coloursOf(ids: readonly string[]): ReadonlyMap<string, string> {
+  const taken = new Set<number>();
+  const found = new Map<string, string>();
+  for (const id of [...ids].sort()) {
+    if (taken.size === COLOURS.length) taken.clear();
+    let place = placeOf(id);
+    while (taken.has(place)) place = (place + 1) % COLOURS.length;
+    taken.add(place);
+    found.set(id, COLOURS[place] ?? "");
+  }
+  return found;
 }
 
 const HANGUL = /^[가-힣]+$/;

@@ -4,11 +4,14 @@
 import { Line } from "../api/line.svelte";
 import { network } from "../api/network.svelte";
 import { friendsApi } from "./api";
-import type { Here, LiveMessage, Near } from "./types";
+import { people } from "./people.svelte";
+import type { Friend, Here, LiveMessage, Near } from "./types";
 
-const FAR_EVERY_MS = 60_000;
+const FAR_EVERY_MS = 30_000;
 /** Who is further than the radius is asked for within this. */
 const FAR_M = 500_000;
+/** Places that are asked for one by one. */
+const MOST_ASKED = 40;
 /** The server tells us something at least this often, or it is not there. */
 const QUIET_MS = 45_000;
 
@@ -25,7 +28,7 @@ class NearFeed {
   /** A snapshot has come over the connection that is open now. */
   fresh = $state(false);
   readonly line = new Line("/v1/friends/live");
-  list = $derived([...this.byId.values()].sort((a, b) => a.distance_m - b.distance_m));
+  list = $derived([...this.byId.values()].sort((a, b) => (a.distance_m ?? 0) - (b.distance_m ?? 0)));
   #ahead_ms = $state(0);
   #letGo = () => undefined as void;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -74,7 +77,10 @@ class NearFeed {
   async askFurther(): Promise<void> {
     if (!network.online || !this.fresh) return;
     const found = await friendsApi.nearby(FAR_M).catch(() => null);
-    if (found) this.further = found.near.filter(({ place }) => !this.byId.has(place.person_id));
+    if (!found) return;
+    this.here = found.here;
+    const all = found.here ? found.near : await placesOf(people.friends);
+    this.further = all.filter(({ place }) => !this.byId.has(place.person_id));
   }
 
   /** A phone that slept has sockets that look open and are not. */
@@ -142,6 +148,18 @@ class NearFeed {
   #pass(passing: Passing): void {
     for (const teller of this.#tellers) teller(passing);
   }
+}
+
+/** Who does not tell where they are has no distances, but sees all the same who shares with them. */
+async function placesOf(friends: readonly Friend[]): Promise<Near[]> {
+  const shown = friends.filter(({ gets }) => gets.mode !== "off").slice(0, MOST_ASKED);
+  const found = await Promise.all(
+    shown.map(async ({ person_id, display_name }): Promise<Near[]> => {
+      const place = await friendsApi.place(person_id).catch(() => null); // gone, or not to be seen any more
+      return place ? [{ display_name, distance_m: null, place }] : [];
+    }),
+  );
+  return found.flat();
 }
 
 export const nearFeed = new NearFeed();

@@ -3,6 +3,7 @@
 import { ApiError } from "../api/client";
 import { toasts } from "../ui/toasts.svelte";
 import { friendsApi, type Group, type Asked, type Person } from "./api";
+import { colourOf, coloursOf } from "./face";
 import type { Friend, Me } from "./types";
 
 class People {
@@ -17,6 +18,7 @@ class People {
   byId = $derived(new Map(this.friends.map((friend) => [friend.person_id, friend])));
   /** Who sees something of me now. */
   watching = $derived(this.friends.filter(({ gives }) => gives.mode !== "off"));
+  #colours = $derived(coloursOf(this.friends.map(({ person_id }) => person_id)));
   #asked = 0;
 
   /** Of several that run at once, the one that was asked last counts. */
@@ -65,10 +67,7 @@ class People {
     return true;
   }
 
-  /** By which name one calls them; "" for who is no friend any more. */
-  nameOf(person_id: string): string {
-    return this.byId.get(person_id)?.display_name ?? "";
-  }
+  colourOf = (person_id: string): string => this.#colours.get(person_id) ?? colourOf(person_id);
 }
 
 export const people = new People();

@@ -3,6 +3,7 @@
 
 import { Uplink } from "../positions/uplink.svelte";
 import { nearFeed } from "./near.svelte";
+import type { Here } from "./types";
 
 const KEY = "majung.friends.sends";
 const AWAKE = "majung.friends.awake";
@@ -14,6 +15,11 @@ class Sending {
   chosen = $state<boolean | null>(localStorage.getItem(KEY) === null ? null : localStorage.getItem(KEY) === "1");
   awake = $state(localStorage.getItem(AWAKE) === "1");
   readonly uplink = new Uplink("friends", nearFeed.line, PACE);
+
+  /** Where I am: by this device, else where the server heard of me last. */
+  get here(): Here | null {
+    return this.uplink.here ?? nearFeed.here;
+  }
 
   choose(on: boolean): void {
     this.chosen = on;

@@ -65,7 +65,8 @@ export interface Place {
 
 export interface Near {
   display_name: string;
-  distance_m: number;
+  /** null: nobody knows where I am. */
+  distance_m: number | null;
   place: Place;
 }
 

@@ -20,7 +20,8 @@ class Units {
 export const units = new Units();
 
 /** A distance: "85 m", "1.2 km", "280 ft", "0.8 mi". */
-export function far(metres: number): string {
+export function far(metres: number | null): string {
+  if (metres === null) return "";
   if (!units.miles) return metres < 10 ? `${decimal(Math.max(1, metres))} m` : length(metres);
   if (metres < MILE_M / 10) return `${decimal(Math.max(1, Math.round(metres / FOOT_M / 10)) * 10)} ft`;
   const miles = metres / MILE_M;

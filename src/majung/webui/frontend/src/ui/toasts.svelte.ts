@@ -7,6 +7,7 @@ export interface Toast {
   id: number;
   text: string;
   kind: "info" | "good" | "bad";
+  about: string;
 }
 
 const MOST = 4;
@@ -16,10 +17,12 @@ class Toasts {
   list = $state<Toast[]>([]);
   #next = 1;
 
-  say(text: string, kind: Toast["kind"] = "info"): void {
+  /** Of what is `about` the same, the newest stands. */
+  say(text: string, kind: Toast["kind"] = "info", about = ""): void {
     if (this.list.some((toast) => toast.text === text)) return;
     const id = this.#next++;
-    this.list = [...this.list, { id, text, kind }].slice(-MOST);
+    const others = this.list.filter((toast) => !about || toast.about !== about);
+    this.list = [...others, { id, text, kind, about }].slice(-MOST);
     setTimeout(() => this.drop(id), SHOWN_MS);
   }
 
