@@ -282,6 +282,37 @@ def _heard_live(town: Town, headers: dict[str, str]) -> str:
     return heard
 
 
+def operations_of_friends() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/v1/friends")
+    ]
+
+
+def example_of(operation: dict[str, Any]) -> Any:
+    """A body that the description gives as an example; None when there is no body."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    reference = str(content.get("schema", {}).get("$ref", ""))
+    schema = description["components"]["schemas"].get(reference.rpartition("/")[2], {})
+    return next(iter(schema.get("examples", [])), None)
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), operations_of_friends())
+def test_friends_are_for_people_alone(town: Town, method: str, path: str, operation: dict[str, Any]) -> None:
+    """Each operation refuses every other role, a person's own phone included, whatever it is asked."""
+    example = example_of(operation)
+    place = f"{town.server.url}{re.sub(r'{[a-z_]+}', town.person.id, path)}"
+    everybody_else = {role: by for role, by in town.nobodys.items() if role != "person"} | {
+        "phone": town.phone
+    }
+    for role, headers in everybody_else.items():
+        content = {} if example is None else {"json": example}
+        answer = httpx.request(method.upper(), place, headers=headers, timeout=WITHIN_S, **content)
+        assert answer.status_code == (401 if role == "nobody" else 403), (role, answer.text)
+
+
 def test_the_log_of_the_server_names_no_person(town: Town) -> None:
     said = town.server.log.read_text()
     assert town.person.id not in said
