@@ -420,6 +420,7 @@ DESCRIPTIONS = {
     "fence": "A fence to watch.",
 }
 
+_TOLD = [{"_type": "location", "tid": "b7k2", "lat": 37.4985, "lon": 127.028, "tst": 1780000000, "acc": 12}]
 _TEXT = {"type": "string"}
 _TRACK = "A file; see docs/api.md."
 CONTENT: dict[str, dict[str, Any]] = {
@@ -436,7 +437,7 @@ CONTENT: dict[str, dict[str, Any]] = {
     "healthz": {"text/plain": {"schema": _TEXT, "example": "ok"}},
     "metrics": {METRICS_TYPE: {"schema": {**_TEXT, "description": "Prometheus' text format."}}},
     "osmand_door": {"text/plain": {"schema": {**_TEXT, "description": "Empty."}}},
-    "owntracks_door": {"application/json": {"schema": {"type": "array"}, "example": []}},
+    "owntracks_door": {"application/json": {"schema": {"type": "array"}, "example": _TOLD}},
     "overland_door": {"application/json": {"schema": {"type": "object"}, "example": {"result": "ok"}}},
 }
 

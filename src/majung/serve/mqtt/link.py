@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +25,7 @@ from majung.settings import MqttSettings
 if TYPE_CHECKING:
     import aiomqtt
 
-MISSING = "mqtt.url needs aiomqtt: install it with pip install 'majung[mqtt]', or leave the setting empty"
+MISSING = "mqtt.url needs aiomqtt 2: install it with pip install 'majung[mqtt]', or leave the setting empty"
 MAX_UNACKED = 256
 MAX_WAITING = 1_024
 MAX_PAYLOAD = 65_536
@@ -78,6 +79,8 @@ def require_mqtt(settings: MqttSettings) -> None:
         import aiomqtt  # noqa: F401
     except ImportError:
         raise ValueError(MISSING) from None
+    if version("aiomqtt").partition(".")[0] != "2":  # there is no paho within another one
+        raise ValueError(MISSING)
     try:
         address_of(settings)
     except OSError as problem:
