@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from majung.backends.embedded.fanout import EmbeddedFanout
-from majung.friends.channels import BUCKETS, MAX_AT_ONCE, BucketChannels, bucket_of
+from majung.friends.channels import BUCKETS, MAX_AT_ONCE, BucketChannels, bucket_of, mark_of
 from majung.ports import PortError
 from majung.positions.model import PERSON, LivePosition
 
@@ -25,8 +25,8 @@ class Heard:
     def heard_gone(self, person_id: str) -> None:
         self.all.append(("gone", person_id))
 
-    def heard_came(self, person_id: str, friends: Sequence[str]) -> None:
-        self.all.append(("came", person_id, *friends))
+    def heard_came(self, person_id: str, marks: Sequence[int]) -> None:
+        self.all.append(("came", person_id, *marks))
 
 
 class Bus(EmbeddedFanout):
@@ -106,7 +106,9 @@ async def test_gone_and_come() -> None:
         first.tell_came(CHO, [ANN, BEN])
         first.tell_came(BEN, [])
         await settled()
-        assert heard.all == [("came", CHO, ANN, BEN), ("gone", ANN)], "coming is told to everybody"
+        assert heard.all == [("came", CHO, mark_of(ANN), mark_of(BEN)), ("gone", ANN)], (
+            "coming is told to everybody"
+        )
 
 
 async def test_the_newest_takes_the_place_of_what_waits() -> None:

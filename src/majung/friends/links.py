@@ -9,12 +9,14 @@ the exact distance is reckoned only inside of it. What is shown of a person is e
 see it alike.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from majung.friends.blur import Blurring
+from majung.friends.channels import mark_of
 from majung.friends.consent import Mode, Seen
 from majung.friends.model import Place
 from majung.positions.geodesy import Box, box_around, ellipsoid_m
@@ -151,6 +153,8 @@ class Links:
 
     def __init__(self, blurring: Blurring, hysteresis: float) -> None:
         self.watchers: dict[str, Watcher] = {}
+        self.marks: Counter[int] = Counter()
+        """By which other servers speak of the watchers: how many have each."""
         self.subjects: dict[str, Subject] = {}
         self.count = 0
         self.idle: dict[str, None] = {}
@@ -166,6 +170,7 @@ class Links:
         if found is None:
             me = self.subject(person_id)
             found = self.watchers[person_id] = me.watcher = Watcher(person_id, me)
+            self.marks[mark_of(person_id)] += 1
         return found
 
     def subject(self, person_id: str) -> Subject:
@@ -183,6 +188,10 @@ class Links:
         if self.watchers.get(watcher.person_id) is watcher:
             del self.watchers[watcher.person_id]
             watcher.me.watcher = None
+            mark = mark_of(watcher.person_id)
+            self.marks[mark] -= 1
+            if not self.marks[mark]:
+                del self.marks[mark]
         self.release(watcher.me)
 
     def release(self, subject: Subject) -> None:

@@ -101,9 +101,9 @@ class Nearby:
         """Another server says that somebody is silent."""
         self.links.gone(person_id)
 
-    def heard_came(self, person_id: str, friends: Sequence[str]) -> None:
-        """Another server says that somebody with these friends has begun to report."""
-        if any(friend in self.links.watchers for friend in friends):
+    def heard_came(self, person_id: str, marks: Sequence[int]) -> None:
+        """Another server says that somebody with such friends has begun to report."""
+        if not self.links.marks.keys().isdisjoint(marks):
             self._linker.came(person_id)
 
     # ---------------------------------------------------------------------------------- who watches
