@@ -8,6 +8,7 @@ import pytest
 
 from majung.clock import ManualClock
 from majung.compose import open_services
+from majung.friends.channels import mark_of
 from majung.friends.consent import Mode, Sharing
 from majung.friends.me import ProfileChange
 from majung.observe.families import Level
@@ -125,3 +126,21 @@ async def test_a_server_follows_only_those_whom_somebody_here_sees(two: Two) -> 
     told.close()
     await second.nearby.tend()
     assert followed(second) == 0, "nobody pays for those whom nobody here sees"
+
+
+async def test_of_two_with_the_same_mark_one_goes_and_the_other_still_hears_who_comes(two: Two) -> None:
+    first, second = two
+    alike = ("gnyijstj", "etislvlf")
+    assert len({mark_of(f"person-{name}") for name in alike}) == 1
+    await first.add(*alike, sharing=EXACT)
+    await first.befriend("anna", *alike)
+    for name in alike:
+        await first.move(name, 37.5, 127.0)
+    goes, _ = await watch(second, alike[0])
+    stays, near = await watch(second, alike[1])
+    assert near == []
+    goes.close()
+    await first.move("anna", 37.501, 127.0)
+    assert (await stays.until(lambda message: message["type"] == "near"))["entered"]
+    stays.close()
+    assert not second.nearby.links.marks
