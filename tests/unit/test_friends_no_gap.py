@@ -87,6 +87,9 @@ class Life:
             self.stage.live.gate.set()
 
     async def live(self, deeds: int) -> None:
+        for name in NAMES:
+            await self.stage.report(name, self.rng.choice((0, 1, 5)))
+            await self.watch()
         for _ in range(deeds):
             self.stage.clock.advance(0.05)
             await self.rng.choice(self.deeds)()

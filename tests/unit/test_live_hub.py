@@ -10,7 +10,8 @@ import pytest
 
 from majung.auth.model import AuthError, Forbidden, Principal, Role
 from majung.live import messages
-from majung.live.hub import MAX_RIDERS, MAX_SUBSCRIPTIONS, SLOW_AFTER_S
+from majung.live.audience import SLOW_AFTER_S
+from majung.live.hub import MAX_RIDERS, MAX_SUBSCRIPTIONS
 from majung.live.messages import Subscribe, Viewport
 from majung.live.viewer import MAX_NOTICES, ViewerClosed, Visible
 from majung.ports import Overloaded

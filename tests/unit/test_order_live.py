@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from majung.auth.model import AuthError, Principal, Role
+from majung.live.audience import SLOW_AFTER_S
 from majung.live.viewer import ViewerClosed
-from majung.orders import order_live
 from majung.orders.live_viewer import OrderViewer
 from majung.orders.model import OrderEvent, OrderState
 from majung.orders.view_policy import Part, Scope
@@ -226,7 +226,7 @@ class TestHousekeeping:
         viewer = await start(kit)
         aborted: list[bool] = []
         viewer.abort = lambda: aborted.append(True)
-        kit.clock.advance(order_live.SLOW_AFTER_S + 1)
+        kit.clock.advance(SLOW_AFTER_S + 1)
         await kit.live.sweep()
         assert aborted and kit.live.viewers == 0 and kit.live.closed_slow == 1
 

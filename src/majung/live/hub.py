@@ -14,12 +14,13 @@ import msgspec
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.clock import Clock
 from majung.live import messages
+from majung.live.audience import SWEEP_EVERY_S, Audience
 from majung.live.messages import Subscribe
 from majung.live.recent import Recent
 from majung.live.relay import Relay
 from majung.live.viewer import See, Viewer, Visible
 from majung.live.watch import NEW, RESUME, Area, Subscription, Watch
-from majung.ports import Fanout, LiveStore, Overloaded, PortError
+from majung.ports import Fanout, LiveStore, PortError
 from majung.positions.model import LivePosition
 from majung.positions.triggers import RiderEvent
 from majung.settings import LiveSettings
@@ -27,9 +28,6 @@ from majung.settings import LiveSettings
 MAX_SUBSCRIPTIONS = 32
 MAX_RIDERS = 1_000
 MAX_SNAPSHOT = 100_000
-SWEEP_EVERY_S = 0.5
-SWEEP_CHUNK = 500
-SLOW_AFTER_S = 30.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,23 +43,24 @@ class Hub:
         self.sent = 0
         self.coalesced = 0
         self.resyncs = 0
-        self.closed_slow = 0
         self.bytes_pending = 0
         self.listeners: list[Callable[[Sequence[LivePosition]], None]] = []  # each hears every position
-        self._clock = clock
         self._live = live
         self._relay = Relay(fanout, self)
-        self._max_viewers = settings.max_viewers
         self._flush_every_s = settings.flush_every.total_seconds()
         self._watch = Watch()
-        self._viewers: dict[Viewer, None] = {}
+        self._audience = Audience[Viewer](clock, settings.max_viewers, _look_again, self.leave)
         self._later: list[Viewer] = []
-        self._closing = False
 
     @property
     def viewers(self) -> int:
         """Open streams."""
-        return len(self._viewers)
+        return len(self._audience)
+
+    @property
+    def closed_slow(self) -> int:
+        """Streams that were closed since nobody read them."""
+        return self._audience.closed_slow
 
     def counters(self) -> dict[str, int]:
         """For metrics, by name."""
@@ -132,12 +131,9 @@ class Hub:
 
         Raises Overloaded past `live.max_viewers`, AuthError when the token has expired.
         """
-        if self._closing:
-            raise Overloaded("the server restarts")
-        if len(self._viewers) >= self._max_viewers:
-            raise Overloaded(f"there are {self._max_viewers} viewers already")
+        self._audience.admit()
         viewer = Viewer(self, principal, see, await see())
-        self._viewers[viewer] = None
+        self._audience.add(viewer)
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -145,13 +141,11 @@ class Hub:
         for name in list(viewer.subscriptions):
             self.unsubscribe(viewer, name)
         viewer.close(1000, "closed")
-        self._viewers.pop(viewer, None)
+        self._audience.remove(viewer)
 
     def close(self) -> None:
         """The server stops: every stream ends, so that its viewer comes back to the next one."""
-        self._closing = True
-        for viewer in list(self._viewers):
-            viewer.close(1012, "the server restarts")
+        self._audience.close()
 
     def subscribe(self, viewer: Viewer, wish: Subscribe, fence: Area | None = None) -> None:
         """Watch. The snapshot (or what was missed) comes with the next `take`.
@@ -245,35 +239,8 @@ class Hub:
 
     async def sweep(self) -> None:
         """Every half second: who may still watch, who does not read (or never began), who heard nothing."""
-        now_s, now_ms = self.monotonic_s(), self._clock.now_ms()
-        self.recent.trim(now_s)
-        for number, viewer in enumerate(list(self._viewers), 1):
-            expires_at_ms = viewer.principal.expires_at_ms
-            if expires_at_ms is not None and expires_at_ms <= now_ms:
-                viewer.close(4401, "the token has expired")
-                continue
-            if viewer.sending_since_s is not None and now_s - viewer.sending_since_s > SLOW_AFTER_S:
-                self.closed_slow += 1
-                viewer.close(1008, "this viewer does not read")
-                viewer.abort()
-                self.leave(viewer)
-                continue
-            if now_s - viewer.flushed_s > viewer.keep_alive_s:
-                viewer.ping()
-            await self._look_again(viewer)
-            if number % SWEEP_CHUNK == 0:
-                await asyncio.sleep(0)  # with many viewers this takes a while, and publishing must go on
-
-    async def _look_again(self, viewer: Viewer) -> None:
-        try:
-            visible = await viewer.see()
-        except (AuthError, Forbidden) as problem:
-            viewer.close(4401, str(problem))
-            return
-        except PortError:
-            return  # not known just now: what was true half a second ago stands
-        if visible != viewer.visible:
-            viewer.restrict(visible)
+        self.recent.trim(self.monotonic_s())
+        await self._audience.sweep()
 
     async def run(self) -> None:
         """Wakes viewers, looks after rights and slow sockets, talks to other servers, until cancelled."""
@@ -290,5 +257,17 @@ class Hub:
     def resync_all(self) -> None:
         """Changes of another server were missed: everybody starts again with a snapshot."""
         self.recent.forget()
-        for viewer in self._viewers:
+        for viewer in self._audience.everybody():
             viewer.resync()
+
+
+async def _look_again(viewer: Viewer) -> None:
+    try:
+        visible = await viewer.see()
+    except (AuthError, Forbidden) as problem:
+        viewer.close(4401, str(problem))
+        return
+    except PortError:
+        return  # not known just now: what was true half a second ago stands
+    if visible != viewer.visible:
+        viewer.restrict(visible)

@@ -17,6 +17,7 @@ import msgspec
 
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.clock import Clock
+from majung.live.audience import SWEEP_EVERY_S, Audience
 from majung.live.frames import Frame
 from majung.observe.families import Counted, Figure, Level
 from majung.orders import live_ring, view_store
@@ -30,9 +31,6 @@ from majung.positions.model import LivePosition
 from majung.settings import LiveSettings
 
 MAX_SNAPSHOT = 1_000
-SWEEP_EVERY_S = 0.5
-SWEEP_CHUNK = 500
-SLOW_AFTER_S = 30.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,16 +42,12 @@ class OrderLive:
         self.monotonic_s = clock.monotonic_s
         self.buffer_bytes = settings.viewer_buffer_bytes
         self.resyncs = 0
-        self.closed_slow = 0
         self._bounds = (settings.resume_bytes, settings.resume_for.total_seconds())
-        self._max_viewers = settings.max_viewers
-        self._clock = clock
         self._database = database
         self._live = live
-        self._viewers: dict[OrderViewer, None] = {}
+        self._audience = Audience[OrderViewer](clock, settings.max_viewers, _look_again, self.leave)
         self._by_key: dict[str, dict[OrderViewer, None]] = {}
         self._followers: dict[str, dict[tuple[OrderViewer, str], None]] = {}
-        self._closing = False
         self._held = False
         self.epoch = secrets.token_hex(8)
         self._ring = Ring(*self._bounds)
@@ -61,7 +55,12 @@ class OrderLive:
     @property
     def viewers(self) -> int:
         """Open streams."""
-        return len(self._viewers)
+        return len(self._audience)
+
+    @property
+    def closed_slow(self) -> int:
+        """Streams that were closed since nobody read them."""
+        return self._audience.closed_slow
 
     @property
     def offset(self) -> int:
@@ -109,13 +108,13 @@ class OrderLive:
         self._held = False
         self.epoch = secrets.token_hex(8)
         self._ring = Ring(*self._bounds, self._ring.offset)
-        for viewer in self._viewers:
+        for viewer in self._audience.everybody():
             viewer.restart()
 
     def figures(self) -> list[Figure]:
         """For `/metrics`."""
         return [
-            Level("majung_order_viewers", "Open streams of orders.", len(self._viewers)),
+            Level("majung_order_viewers", "Open streams of orders.", len(self._audience)),
             Counted(
                 "majung_order_viewer_resyncs",
                 "Streams of orders that began again with a snapshot, since more waited than may.",
@@ -133,12 +132,9 @@ class OrderLive:
 
         Raises Overloaded past `live.max_viewers`.
         """
-        if self._closing:
-            raise Overloaded("the server restarts")
-        if len(self._viewers) >= self._max_viewers:
-            raise Overloaded(f"there are {self._max_viewers} viewers already")
+        self._audience.admit()
         viewer = OrderViewer(self, principal, scope, see)
-        self._viewers[viewer] = None
+        self._audience.add(viewer)
         self._by_key.setdefault(scope.key, {})[viewer] = None
         if epoch == self.epoch and offset > 0 and self._ring.reaches(offset):
             viewer.resume(self._ring.missed(scope.key, offset), epoch, offset)
@@ -149,7 +145,7 @@ class OrderLive:
 
     def leave(self, viewer: OrderViewer) -> None:
         """The viewer is gone; forget it. May be called twice."""
-        if self._viewers.pop(viewer, viewer) is viewer:
+        if not self._audience.remove(viewer):
             return
         for order_id in list(viewer.carried):
             self.follow(viewer, order_id, "")
@@ -161,9 +157,7 @@ class OrderLive:
 
     def close(self) -> None:
         """The server stops: every stream ends, so that its viewer comes back to the next one."""
-        self._closing = True
-        for viewer in list(self._viewers):
-            viewer.close(1012, "the server restarts")
+        self._audience.close()
 
     def follow(self, viewer: OrderViewer, order_id: str, rider_id: str) -> None:
         """From now on this viewer sees this rider for this order; "": nobody."""
@@ -176,7 +170,7 @@ class OrderLive:
                 del self._followers[was]
             del viewer.carried[order_id]
             viewer.forget_rider(order_id)
-        if rider_id and viewer in self._viewers:
+        if rider_id and viewer in self._audience:
             viewer.carried[order_id] = rider_id
             self._followers.setdefault(rider_id, {})[viewer, order_id] = None
 
@@ -210,23 +204,8 @@ class OrderLive:
 
     async def sweep(self) -> None:
         """Who may still watch, who does not read (or never began), who heard nothing."""
-        now_s, now_ms = self.monotonic_s(), self._clock.now_ms()
-        self._ring.trim(now_s)
-        for number, viewer in enumerate(list(self._viewers), 1):
-            expires_at_ms = viewer.principal.expires_at_ms
-            if expires_at_ms is not None and expires_at_ms <= now_ms:
-                viewer.close(4401, "the token has expired")
-            elif viewer.sending_since_s is not None and now_s - viewer.sending_since_s > SLOW_AFTER_S:
-                self.closed_slow += 1
-                viewer.close(1008, "this viewer does not read")
-                viewer.abort()
-                self.leave(viewer)
-            else:
-                if now_s - viewer.flushed_s > viewer.keep_alive_s:
-                    viewer.ping()
-                await _look_again(viewer)
-            if number % SWEEP_CHUNK == 0:
-                await asyncio.sleep(0)
+        self._ring.trim(self.monotonic_s())
+        await self._audience.sweep()
 
 
 def seen_while_carrying(order: Order, position: LivePosition) -> bool:
