@@ -24,6 +24,8 @@ TOLD_EVERY_S = 0.04
 BUSY = 0.6
 """How much of a core a server may use, of its own and of Redis."""
 UPDATE_BYTES, FRAME_BYTES = 85, 57
+CAME_BYTES, CAME_US = 1_650, (40.0, 8.0)
+"""Who begins to report is announced with 32 bits for each friend; µs of who tells it, and of each who hears it."""
 BUCKETS = 4
 SAME_CITY = 0.061
 """Chance that two people live in one city: of 100 cities with sizes 1, 1/2, 1/3, …"""
@@ -101,8 +103,10 @@ def by_server(servers: float, us: Measured) -> Load:
 
 def by_bucket(servers: float, us: Measured) -> Load:
     messages = min(UPDATES_PER_S, servers * BUCKETS / TOLD_EVERY_S)
-    bytes_out = servers * (UPDATES_PER_S * UPDATE_BYTES + messages * FRAME_BYTES)
+    came = ONLINE / SESSION_S
+    bytes_out = servers * (UPDATES_PER_S * UPDATE_BYTES + messages * FRAME_BYTES + came * CAME_BYTES)
     work_us = UPDATES_PER_S * (us.publish + servers * us.hear)
+    work_us += came * (CAME_US[0] + servers * CAME_US[1])
     return Load(messages, messages * servers, bytes_out, 0.0, servers * BUCKETS * 200, work_us)
 
 

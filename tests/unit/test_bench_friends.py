@@ -179,9 +179,11 @@ def test_servers_on_paper_carry_updates_and_what_the_bus_costs_them(name: str) -
 
 
 def test_four_buckets_by_hand() -> None:
-    """334,000 x 600 µs are 200.4 cores; each server passes over 334,000 x 0.3 µs, a tenth of a core."""
+    """334,000 x 600 µs are 200.4 cores, publishing is 1 and 8,333 comings a second are 0.3; each server passes over
+    334,000 x 0.3 µs and looks at 8,333 x 8 µs, a sixth of a core.
+    """
     planned = friends_machines.plan(friends_machines.by_bucket, PAPER)
-    assert planned["servers"] == pytest.approx((200.4 + 334_000 * 3e-6) / (0.6 - 0.1002), rel=0.01)
-    assert planned["bytes into a server, MB/s"] == pytest.approx(
-        334_000 * 85e-6 + 403 * 100 * 57e-6, rel=0.01
-    )
+    servers = (200.4 + 1.002 + 0.333) / (0.6 - 0.1002 - 0.0667)
+    assert planned["servers"] == pytest.approx(servers, rel=0.01)
+    into_mb = 334_000 * 85e-6 + servers * 100 * 57e-6 + 8_333 * 1_650e-6
+    assert planned["bytes into a server, MB/s"] == pytest.approx(into_mb, rel=0.01)
