@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from majung.positions.pipeline import STEPS
+from majung.positions.steps import STEPS
 
 DOCUMENT = (Path(__file__).resolve().parent.parent.parent / "docs" / "path-of-a-position.md").read_text()
 SYMBOLS = sorted(set(re.findall(r"`(majung\.[A-Za-z0-9_.]+)`", DOCUMENT)))
@@ -33,9 +33,9 @@ def test_symbol_exists(symbol: str) -> None:
 
 def test_a_wrong_symbol_would_be_found() -> None:
     with pytest.raises(AttributeError):
-        resolve("majung.positions.pipeline.teleport")
+        resolve("majung.positions.steps.teleport")
 
 
 def test_the_document_has_the_steps_in_the_order_of_the_code() -> None:
-    told = re.findall(r"^\d+\. `majung\.positions\.pipeline\.(\w+)`:", DOCUMENT, re.MULTILINE)
+    told = re.findall(r"^\d+\. `majung\.positions\.steps\.(\w+)`:", DOCUMENT, re.MULTILINE)
     assert told == [step.__name__ for step in STEPS]

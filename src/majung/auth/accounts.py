@@ -8,11 +8,10 @@ from majung.auth import store
 from majung.auth.changes import Changes
 from majung.auth.credentials import API_PREFIX, DEVICE_PREFIX, digest, new_id, new_password, new_secret
 from majung.auth.model import NO_ACCOUNTS, Account, Device, Grant, NewDevice, NewUser, Role
+from majung.auth.names import check_device_name, check_ids, check_name, check_rider_id, rider_id_for
 from majung.auth.passwords import Passwords
 from majung.clock import Clock
 from majung.ports import Conflict, Database, Transaction
-from majung.positions.check import MAX_ID_CHARS, is_good_id
-from majung.positions.model import PERSON_PREFIX
 
 MAX_GRANTS = 10_000
 PAGE = 1000
@@ -195,8 +194,7 @@ class Accounts:
         PortError.
         """
         check_rider_id(rider_id, of_person)
-        if name and not is_good_id(name):
-            raise ValueError(f"a device name has at most {MAX_ID_CHARS} printable characters without /")
+        check_device_name(name)
         device_id, secret = new_id(), new_secret()
         row = {
             "device_id": device_id,
@@ -282,39 +280,6 @@ class Accounts:
 
         await self._database.write(work)
         self._changes.expire()
-
-
-def check_name(name: str) -> None:
-    """Raises ValueError."""
-    if not is_good_id(name) or ":" in name:
-        raise ValueError(f"a user name has 1 to {MAX_ID_CHARS} printable characters without / and :")
-
-
-def check_rider_id(rider_id: str, of_person: bool = False) -> None:
-    """Raises ValueError: not an id, or (without `of_person`) one of those that belong to people alone."""
-    if not is_good_id(rider_id):
-        raise ValueError(f"a rider_id has 1 to {MAX_ID_CHARS} printable characters without /")
-    if rider_id.startswith(PERSON_PREFIX) is not of_person:
-        raise ValueError(f"ids that begin with {PERSON_PREFIX} are people's: they share with friends alone")
-
-
-def rider_id_for(role: Role, wanted: str) -> str:
-    """Whom an account reports for: the rider that is wanted, or a new person. Raises ValueError."""
-    if role is Role.PERSON:
-        return f"{PERSON_PREFIX}{new_id()}"
-    if role is not Role.RIDER:
-        return ""
-    check_rider_id(wanted)
-    return wanted
-
-
-def check_ids(role: Role, rider_id: str, store_id: str) -> None:
-    """Raises ValueError."""
-    for what, given, whose in (("rider_id", rider_id, Role.RIDER), ("store_id", store_id, Role.STORE)):
-        if given and role is not whose:
-            raise ValueError(f"a {what} is for the role {whose}")
-        if given and not is_good_id(given):
-            raise ValueError(f"a {what} has 1 to {MAX_ID_CHARS} printable characters without /")
 
 
 def _role_of(transaction: Transaction, name: str) -> Role:

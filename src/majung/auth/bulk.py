@@ -8,9 +8,10 @@ tills of stores, fleets of riders that come with a back end of their own, and si
 from collections.abc import Sequence
 
 from majung.auth import store
-from majung.auth.accounts import AccountConflict, check_name, rider_id_for
+from majung.auth.accounts import AccountConflict
 from majung.auth.credentials import API_PREFIX, digest, new_id, new_secret
 from majung.auth.model import NewUser, Role
+from majung.auth.names import check_name, rider_id_for
 from majung.auth.signin import NO_PASSWORD
 from majung.clock import Clock
 from majung.ports import Database, Transaction

@@ -7,9 +7,9 @@ concerns finds it by the name; declined it is seen no more, and asking again doe
 
 from typing import Any
 
-from majung.auth.accounts import check_name
 from majung.auth.credentials import new_id
 from majung.auth.limits import RateLimiter
+from majung.auth.names import check_name
 from majung.clock import Clock
 from majung.friends import store, store_more
 from majung.friends.changes import FriendChanges

@@ -1,4 +1,4 @@
-"""From the log to the map: the steps that every acknowledged position takes, in one visible tuple.
+"""From the log to the map: the consumer that takes every acknowledged position through `steps.STEPS`.
 
 Effects stand in an order that survives a crash at any point: history (idempotent by identity), events
 (idempotent by id), then what is only a view (live index, viewers), and last the checkpoint, which holds
@@ -21,14 +21,13 @@ from majung.clock import Clock
 from majung.live.hub import Hub
 from majung.observe.ledger import ConsumerCounts, Ledger
 from majung.ports import GroupLag, History, LiveStore, Log, LogConsumer, LogRecord, PortError
-from majung.positions import dedupe as dedupe_rules
-from majung.positions import plausible
 from majung.positions.erase import Erasures, finish_erasures
 from majung.positions.fences import FenceService
 from majung.positions.ingest import POSITIONS_TOPIC
 from majung.positions.memory import RiderMemory
-from majung.positions.model import PERSON, LivePosition, Mark, Position, StoredPosition, is_person
+from majung.positions.model import PERSON, LivePosition, Position, is_person
 from majung.positions.state import as_live
+from majung.positions.steps import STEPS, Batch
 from majung.positions.triggers import FenceStates, RiderEvent, Triggers
 from majung.settings import PositionSettings
 from majung.tasks import Supervisor
@@ -41,22 +40,7 @@ _RETRY_S = 0.5
 
 ClockRule = Callable[[FenceStates, Position, int], list[RiderEvent]]
 
-_decode_position = msgspec.msgpack.Decoder(Position).decode
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Batch:
-    """What flows through the steps: each fills in its part."""
-
-    __slots__ = ("events", "fresh", "marks", "positions", "records", "replayed")
-
-    def __init__(self, records: list[LogRecord], replayed: bool) -> None:
-        self.records = records
-        self.replayed = replayed
-        self.positions: list[Position] = []
-        self.fresh: list[Position] = []
-        self.marks: list[Mark] = []
-        self.events: list[RiderEvent] = []
 
 
 class Pipeline:
@@ -236,11 +220,11 @@ class Pipeline:
             "counts": _encode(self.ledger.consumer),
             "base": _encode(self.base_offset),
         }
-        await self.memory.save(lambda states: self._until_stored(lambda: self.live.save_states(states, meta)))
+        await self.memory.save(lambda states: self.until_stored(lambda: self.live.save_states(states, meta)))
         await consumer.commit()
         self._checkpointed_at = self.clock.monotonic_s()
 
-    async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> object:
+    async def until_stored(self, write: Callable[[], Awaitable[object]]) -> object:
         """Repeat a write until the storage takes it: the log holds everything meanwhile.
 
         Going on without would lose positions; giving up would only meet the same full disk again.
@@ -271,7 +255,7 @@ class Pipeline:
                 events += await self._look(position.rider_id, self.triggers.expire, now_ms)
             for rider_id in self.triggers.due(now_ms):
                 events += await self._look(rider_id, self.triggers.look, now_ms)
-            await self._announce_events(events)
+            await self.announce_events(events)
         if gone:
             self.hub.gone([position.rider_id for position in gone])
         if people:
@@ -298,121 +282,12 @@ class Pipeline:
         self.memory.touch(rider_id)
         return rule(state.fences, state.newest, now_ms)
 
-    async def _announce_events(self, events: list[RiderEvent]) -> None:
+    async def announce_events(self, events: list[RiderEvent]) -> None:
+        """Store them, append them to their topic, then tell whoever watches."""
         if not events:
             return
-        await self._until_stored(lambda: self.fences.record(events))
-        await self._until_stored(
+        await self.until_stored(lambda: self.fences.record(events))
+        await self.until_stored(
             lambda: self.log.append(EVENTS_TOPIC, [(event.rider_id, _encode(event)) for event in events])
         )
         self.hub.events(events)
-
-
-# ------------------------------------------------------------------------------------------- the steps
-
-
-async def decode(core: Pipeline, batch: Batch) -> None:
-    """Bytes of the log → positions. What cannot be read is counted and reported, and holds nobody up.
-
-    What was erased (`erase.py`) is passed over.
-    """
-    counts, erased = core.ledger.consumer, core.erasures.covers
-    for record in batch.records:
-        try:
-            position = _decode_position(record.value)
-        except msgspec.DecodeError as problem:
-            counts.undecodable += 1
-            log.error("undecodable", partition=record.partition, offset=record.offset, problem=str(problem))
-            continue
-        if erased(position):
-            counts.erased += 1
-        else:
-            batch.positions.append(position)
-
-
-async def recall(core: Pipeline, batch: Batch) -> None:
-    """Have the state of every rider of the batch at hand."""
-    await core.memory.recall(position.rider_id for position in batch.positions)
-
-
-async def dedupe(core: Pipeline, batch: Batch) -> None:
-    """Drop what was seen before: same rider, session and seq."""
-    memory, max_sessions = core.memory, core.settings.max_sessions
-    for position in batch.positions:
-        state = memory.states[position.rider_id]
-        if dedupe_rules.is_new(state.sessions, position.session_id, position.seq, max_sessions):
-            batch.fresh.append(position)
-            memory.touch(position.rider_id)
-    core.ledger.consumer.deduplicated += len(batch.positions) - len(batch.fresh)
-
-
-async def judge(core: Pipeline, batch: Batch) -> None:
-    """Mark what the vehicle cannot have done, and what is older than the marker."""
-    states, settings = core.memory.states, core.settings
-    batch.marks = [
-        (plausible.judge_person if is_person(p) else plausible.judge)(states[p.rider_id], p, settings)
-        for p in batch.fresh
-    ]
-
-
-async def store(core: Pipeline, batch: Batch) -> None:
-    """Write history, once for each identity; durable when this returns."""
-    if not batch.fresh:
-        return
-    rows = [StoredPosition(position, mark) for position, mark in zip(batch.fresh, batch.marks, strict=True)]
-    stored = await core._until_stored(lambda: core.history.append(rows))
-    assert isinstance(stored, list)
-    counts = core.ledger.consumer
-    for mark, is_new in zip(batch.marks, stored, strict=True):
-        if not is_new and not batch.replayed:
-            counts.deduplicated += 1
-            continue
-        counts.stored += 1
-        if mark is Mark.PLAIN:
-            counts.shown += 1
-        elif mark is Mark.LATE:
-            counts.late += 1
-        else:
-            counts.marked += 1
-
-
-async def trigger(core: Pipeline, batch: Batch) -> None:
-    """Fences, nearness, back from silence: events out of plain positions of riders, stored before they are told."""
-    if not core.triggers.active():
-        return
-    for position, mark in zip(batch.fresh, batch.marks, strict=True):
-        if is_person(position):
-            continue
-        state = core.memory.states[position.rider_id]
-        if state.fences is None:
-            state.fences = core.triggers.new_state()
-        rule = core.triggers.step if mark is Mark.PLAIN else core.triggers.hear
-        batch.events += rule(state.fences, position)
-    await core._announce_events(batch.events)
-
-
-async def show(core: Pipeline, batch: Batch) -> None:
-    """Move the markers: the live index first, then everybody who watches; people are shown to friends alone."""
-    newest = {
-        position.rider_id: position
-        for position, mark in zip(batch.fresh, batch.marks, strict=True)
-        if mark is Mark.PLAIN
-    }
-    if newest:
-        shown = [as_live(position) for position in newest.values()]
-        await core.live.put(shown)
-        core.hub.publish([position for position in shown if position.kind != PERSON])
-        if people := [position for position in shown if position.kind == PERSON]:
-            for listener in core.people_listeners:
-                listener(people)
-
-
-STEPS: tuple[Callable[[Pipeline, Batch], Awaitable[None]], ...] = (
-    decode,
-    recall,
-    dedupe,
-    judge,
-    store,
-    trigger,
-    show,
-)
