@@ -26,6 +26,7 @@ from majung.positions.model import LivePosition, TrackPoint
 from majung.positions.reads import track_pages
 
 DAY_MS = 86_400_000
+MAX_ASKED = 20_000
 STICKY = 0.1
 """A cell is held until the fix is outside of it by this part of its size."""
 
@@ -81,6 +82,7 @@ class Blurring:
         self._history = history
         self._every_ms = max(1, every_ms)
         self._looks: dict[str, Look] = {}
+        self._asked: dict[str, Look] = {}  # of others, so that who asks each minute reads no day of history
 
     def stretch_ms(self, time_ms: int) -> int:
         """When the stretch of a moment began."""
@@ -112,8 +114,16 @@ class Blurring:
 
     async def look_at(self, newest: LivePosition, precision: int) -> Place:
         """The same for one answer, of somebody who is live. Raises PortError."""
-        shown = self.place(newest.rider_id, precision)
-        return shown or place_of(newest.rider_id, await self._recall(newest, None), precision)
+        person_id = newest.rider_id
+        known = self._looks.get(person_id)
+        if known is None:
+            known = self._asked.pop(person_id, None)
+            if known is None or known.at_ms < self.stretch_ms(newest.device_time_ms):
+                known = await self._recall(newest, known)
+            self._asked[person_id] = known
+            while len(self._asked) > MAX_ASKED:
+                del self._asked[next(iter(self._asked))]  # who was not asked about for longest
+        return place_of(person_id, known, precision)
 
     async def _recall(self, newest: LivePosition, known: Look | None) -> Look:
         """The look of a position's stretch, by history; after one that is known, of what came since."""
