@@ -112,12 +112,14 @@ def by_bucket(servers: float, us: Measured) -> Load:
 
 def by_region(servers: float, us: Measured) -> Load:
     """Wide cells, and servers that each serve a region: a city's people are on its share of the servers."""
-    hearing = 1 + SAME_CITY * servers
+    hearing, came = 1 + SAME_CITY * servers, ONLINE / SESSION_S
     messages = (
         UPDATES_PER_S  # a server publishes for its own region: few at a time, so each by itself at worst
     )
-    bytes_out = hearing * UPDATES_PER_S * (UPDATE_BYTES + FRAME_BYTES)
-    work_us = UPDATES_PER_S * (us.publish + hearing * us.hear_one)
+    bytes_out = hearing * (UPDATES_PER_S * (UPDATE_BYTES + FRAME_BYTES) + came * CAME_BYTES)
+    work_us = UPDATES_PER_S * (us.publish + hearing * us.hear_one) + came * (
+        CAME_US[0] + hearing * CAME_US[1]
+    )
     return Load(messages, messages * hearing, bytes_out, 0.0, servers * 1_000 * 200, work_us)
 
 
