@@ -366,3 +366,26 @@ def test_a_phone_is_given_a_configuration_for_the_broker(alices: list[Person]) -
     assert config["subTopic"].split()[0] == f"friends/{alices[2].name}/+"
     assert "password" not in config
     assert added["mqtt_link"].startswith("owntracks:///config?inline=")
+
+
+def test_a_friend_who_is_silent_is_taken_off_the_map(mosquitto: str, tmp_path: Path) -> None:
+    with (
+        start_broker(mosquitto, tmp_path / "broker", "p-00001", "p-00002") as broker,
+        start_server(tmp_path / "data", f"mqtt.url={broker.url()}", "friends.gone_after=5s") as server,
+    ):
+        wait_connected(server)
+        alice, bob = people(server, 2, "p-")
+        alice.befriend(bob)
+        bob.share("exact")
+        topic = f"friends/{alice.name}/{tag(bob)}"
+        with Phone(broker, alice.name) as phone, Phone(broker, bob.name) as other:
+            phone.read_friends()
+            phone.publish(fix(*HERE))
+            other.publish(fix(*HERE))
+
+            def shown() -> bool:
+                return phone.next()[0] == f"{topic}/info"
+
+            eventually(shown, "the friend")
+            assert phone.next()[0] == topic
+            assert phone.next() == (topic, None)  # and nobody has said anything

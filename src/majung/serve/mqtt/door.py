@@ -31,7 +31,7 @@ from majung.wire.identity import Sender
 log = structlog.get_logger("majung.mqtt")
 
 DOOR = "mqtt"
-_BROKER = Principal("gateway:mqtt", Role.GATEWAY)
+_BROKER = Principal("mqtt:broker", Role.GATEWAY)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _SETTLED_S = 10.0
 
