@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from majung.serve.http.app import api_description
 from tests.friends_kit import WITHIN_S, Person, Watch, people
-from tests.server import Server, start_server
+from tests.server import Server, majung, start_server
 
 PASSWORD = "correct horse"
 EVERYTHING = sorted(
@@ -49,9 +49,9 @@ def signed_up(server: Server, name: str) -> Person:
 
 def test_everything_of_friends_asks_who_is_there(server: Server) -> None:
     assert len(EVERYTHING) > 30
-    for method, path in EVERYTHING:
-        answer = httpx.request(method, f"{server.url}{path}", json={}, timeout=WITHIN_S)
-        assert answer.status_code == 401, (method, path)
+    with httpx.Client(base_url=server.url, timeout=WITHIN_S) as stranger:
+        for method, path in EVERYTHING:
+            assert stranger.request(method, path, json={}).status_code == 401, (method, path)
 
 
 @pytest.mark.parametrize("role", ["admin", "operator", "viewer", "gateway", "rider", "customer", "store"])
@@ -81,11 +81,11 @@ def refused_everywhere(server: Server, headers: dict[str, str]) -> None:
         "/v1/friends/{person_id}/sharing": {"mode": "exact"},
         "/v1/friends/me": {"password": "x"},
     }
-    for method, path in EVERYTHING:
-        body = {} if (method, path) == ("PATCH", "/v1/friends/me") else bodies.get(path, {})
-        address = f"{server.url}{path.format(**dict.fromkeys(IDS, 'x'))}"
-        answer = httpx.request(method, address, headers=headers, json=body, timeout=WITHIN_S)
-        assert answer.status_code == 403, (method, path, answer.text)
+    with httpx.Client(base_url=server.url, headers=headers, timeout=WITHIN_S) as caller:
+        for method, path in EVERYTHING:
+            body = {} if (method, path) == ("PATCH", "/v1/friends/me") else bodies.get(path, {})
+            answer = caller.request(method, path.format(**dict.fromkeys(IDS, "x")), json=body)
+            assert answer.status_code == 403, (method, path, answer.text)
 
 
 IDS = ("person_id", "group_id", "invitation_id", "request_id", "device_id", "token")
@@ -266,6 +266,20 @@ def test_where_one_was_is_erased_and_one_goes_on(server: Server) -> None:
     server.wait_processed()
     assert files_of(mina)["positions.csv"].count("\n") == 2
     assert len(joon("GET", "/v1/friends")["friends"]) == 1
+
+
+def test_an_administrator_erases_whoever_cannot_sign_in(server: Server) -> None:
+    mina, joon = people(server, 2, "console")
+    mina.befriend(joon)
+    with Watch(joon) as his:
+        majung("user", "erase", mina.name, "--yes", "--data", str(server.data))
+        his.wait(lambda message: message.get("type") == "friends_changed")
+    assert joon("GET", "/v1/friends") == {"friends": []}
+    deadline = time.monotonic() + WITHIN_S
+    while mina.ask("GET", "/v1/friends/me").status_code != 401:
+        assert time.monotonic() < deadline
+    with pytest.raises(AssertionError, match="not given again"):
+        majung("user", "add", mina.name, "--role", "person", "--data", str(server.data))
 
 
 def test_erased_is_gone_for_everybody_for_good(tmp_path_factory: pytest.TempPathFactory) -> None:
