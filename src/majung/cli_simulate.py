@@ -9,12 +9,14 @@ import typer
 from rich.console import Console
 
 from majung.cli_delivery import Wishes, simulate_delivery
+from majung.cli_friends import simulate_friends
 from majung.simulate import run as simulating
 from majung.simulate.screen import Screen
 from majung.simulate.streets import CITIES
 from majung_sdk import BufferInUse
 
 _PANEL = "With --delivery"
+_FRIENDS = "With --friends"
 
 To = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The gRPC door of the server.")]
 Token = Annotated[
@@ -43,12 +45,13 @@ _SIMULATE_EXAMPLES = (
     "MAJUNG_TOKEN=mjd_… majung simulate --to majung.example:443 --ca house.pem --city hongdae --seed 42\n\n"
     "majung user add-many --role store --count 80 >> city.jsonl\n\n"
     "majung simulate --delivery --accounts city.jsonl --to 127.0.0.1:50051 --http http://127.0.0.1:8080 "
-    "--stores 80 --riders 600 --orders-per-minute 60 --seconds 1800 --report city.json"
+    "--stores 80 --riders 600 --orders-per-minute 60 --seconds 1800 --report city.json\n\n"
+    "majung simulate --friends 12 --http http://127.0.0.1:8080 --ask my-name"
 )
 
 
 def simulate(
-    to: To,
+    to: To = "",
     token: Token = "",
     riders: Annotated[int, typer.Option(min=1, max=200_000, help="How many riders.")] = 1_000,
     city: Annotated[str, typer.Option(help=f"One of {', '.join(CITIES)}.")] = "gangnam",
@@ -136,6 +139,20 @@ def simulate(
     status: Annotated[
         Path | None, typer.Option(help="And every second while it runs.", rich_help_panel=_PANEL)
     ] = None,
+    friends: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2_000,
+            metavar="N",
+            help="Instead of riders: N people who walk, meet and part, by --http; some blurred, some ghosts at times.",
+            rich_help_panel=_FRIENDS,
+        ),
+    ] = 0,
+    ask: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="They all ask NAME to be friends.", rich_help_panel=_FRIENDS),
+    ] = "",
     ca: Authority = None,
 ) -> None:
     """Drive riders through a city and report their positions, as phones do. With --delivery, a whole city.
@@ -145,6 +162,22 @@ def simulate(
     Exit status 0 when everything that was reported was acknowledged; with --delivery, when every order that
     was placed has ended.
     """
+    if friends:
+        simulate_friends(
+            http=http,
+            friends=friends,
+            ask=ask,
+            accounts=accounts,
+            secret=secret,
+            seed=seed,
+            rate_s=rate_s,
+            duration_s=duration,
+            ca=ca,
+            stop=stop_at_signal,
+        )
+        return
+    if not to:
+        raise typer.BadParameter("where is the server?", param_hint="--to")
     if delivery:
         wishes = Wishes(
             http,
