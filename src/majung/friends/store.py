@@ -36,7 +36,8 @@ INSERT_PERSON = """
 INSERT INTO friend_person (number, person_id, name, display_name, radius_m, created_ms)
 SELECT CAST(:number AS INTEGER), rider_id, name, :display_name, CAST(:radius_m AS DOUBLE PRECISION),
     CAST(:now_ms AS BIGINT)
-FROM account WHERE rider_id = :person_id AND role = 'person' AND revoked_at_ms IS NULL
+FROM account WHERE rider_id = :person_id AND rider_id <> '' AND role = 'person'
+    AND revoked_at_ms IS NULL
 """
 # Without an account: people of the benchmark, and of tests.
 INSERT_PEOPLE = """
@@ -47,7 +48,8 @@ VALUES (:number, :person_id, :name, :name, :radius_m, :mode, :precision, :histor
 # A name that an administrator gave again belongs to whom it was given.
 FREE_NAME = "UPDATE friend_person SET name = person_id WHERE name = :name AND person_id <> :person_id"
 SELECT_ACCOUNT_NAME = """
-SELECT name FROM account WHERE rider_id = :person_id AND role = 'person' AND revoked_at_ms IS NULL
+SELECT name FROM account WHERE rider_id = :person_id AND rider_id <> '' AND role = 'person'
+    AND revoked_at_ms IS NULL
 """
 SELECT_PERSON_ID = "SELECT rider_id FROM account WHERE name = :name AND revoked_at_ms IS NULL"
 SELECT_PERSON = f"SELECT {_PERSON} FROM friend_person p WHERE p.person_id = :person_id"  # noqa: S608
