@@ -161,7 +161,7 @@ class MqttDoor:
         except UnknownReporter as problem:
             self._counts["unknown"] += 1
             topic = arrived.topic[:200].decode("utf-8", "backslashreplace")
-            # Nobody's payload is not kept: it may be the place of somebody who has been erased here.
+            # Without the payload: it may be the place of somebody who has been erased here.
             commit = self._ingest.quarantine(
                 _BROKER, DOOR, b"", Reason.NOT_YOURS, f"topic {topic}: {problem}", user[:128]
             )

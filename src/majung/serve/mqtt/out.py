@@ -39,6 +39,7 @@ CARD_EVERY_S = 600.0
 """A phone that was away when a friend's card went out has it after so long."""
 RIGHTS_ENDED = 4401
 _LOOK_EVERY_S = 5.0
+_CHUNK = 50
 
 
 class _Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -203,7 +204,9 @@ class FriendsOut:
             # Only now is it known who is near: the report that began all this had to come out of the log.
             user.was_cleared = True
             friends = set(await self._people.friends_of(user.person_id))
-            await self._clear(user, link, friends - user.shown)
+            await self._clear(
+                user, link, friends - user.shown, qos=0
+            )  # the phone is there: it has just reported
 
     async def _show(self, user: _User, link: Link, one: Near, entered: bool) -> None:
         place = one.place
@@ -217,12 +220,14 @@ class FriendsOut:
         self._counts["place"] += 1
         await link.publish(topic, location_of(place, tid, topic), 0)
 
-    async def _clear(self, user: _User, link: Link, person_ids: set[str]) -> None:
-        for person_id in sorted(person_ids):
+    async def _clear(self, user: _User, link: Link, person_ids: set[str], qos: int = 1) -> None:
+        for number, person_id in enumerate(sorted(person_ids), 1):
             user.shown.discard(person_id)
             user.cards.pop(person_id, None)
             self._counts["cleared"] += 1
-            await link.publish(self._topic(user, person_id), b"", 1)
+            await link.publish(self._topic(user, person_id), b"", qos)
+            if number % _CHUNK == 0:
+                await asyncio.sleep(0)  # what fits into the socket is written without a pause
 
     def _topic(self, user: _User, person_id: str) -> str:
         return f"{self._settings.friends_topic}/{user.name}/{tag_of(person_id)}"
