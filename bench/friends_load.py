@@ -3,7 +3,7 @@
     python -m bench.friends_load [--people 1000] [--seconds 20] [--near-part 1] [--find]
 
 A real `majung serve` in its own process; beside it, on the same machine, everybody's phone in one lean process
-(`friends_crowd.py`): a WebSocket each, a position every 30 s, 400 friends each of whom 40 are online. Deliveries
+(`friends_run.py`): a WebSocket each, a position every 30 s, 400 friends each of whom 40 are online. Deliveries
 are counted against what there should be, timed from the moment a position was due to the moment when the friend's
 phone has read it, and of every 16th person looked at in full. Then the server is killed, and 1,000 people come
 back at once. `--find` does it for 1,000, 5,000, 10,000 and 20,000 people (about seven minutes).
@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 
 from bench.friends_crowd import Plan
@@ -55,20 +56,30 @@ def crowd(
         moving=moving,
     )
     (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
-    command = [sys.executable, "-m", "bench.friends_crowd", str(folder / "plan.json")]
+    command = [sys.executable, "-m", "bench.friends_run", str(folder / "plan.json")]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=given.seconds + 400)
     if done.returncode:
         raise RuntimeError(f"the generator failed; the server said:\n{server.tail()}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def one_size(folder: Path, given: argparse.Namespace, people: int) -> dict[str, Any]:
+def steps(server: Server, admin: str) -> dict[str, float]:
+    """Where the pipeline spent its time, connecting included."""
+    headers = {"Authorization": f"Bearer {admin}"}
+    stats = httpx.get(f"{server.url}/v1/stats", headers=headers, timeout=60).json()
+    return {
+        name: round(took_s / stats["processed"] * 1e6, 1) for name, took_s in stats["step_seconds"].items()
+    }
+
+
+def one_size(folder: Path, given: argparse.Namespace, people: int, admin: str) -> dict[str, Any]:
     """Serve, load, kill, come back."""
     server = Server(folder / "data", SETS).start()
     try:
         began_s = time.monotonic()
         result = crowd(folder, server, given, people, moving=True)
         result["run took s"] = round(time.monotonic() - began_s, 1)
+        result["pipeline, wall µs an update by step"] = steps(server, admin)
         if not given.no_return:
             server.kill()
             server.start()
@@ -111,7 +122,7 @@ def measure(given: argparse.Namespace, sizes: list[int]) -> dict[str, Any]:
         results: dict[str, Any] = {}
         for wanted in sizes:
             people = possible(wanted)
-            results[f"{wanted} people"] = result = one_size(folder, given, people)
+            results[f"{wanted} people"] = result = one_size(folder, given, people, world.admin)
             if people < wanted:
                 result["fewer, since ulimit -n is"] = people + _SPARE_FILES
             print(json.dumps({f"{wanted} people": result}, ensure_ascii=False), flush=True)
