@@ -32,9 +32,13 @@ class Heard:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Settings:
-    return load(
-        tmp_path / "data", flags={"positions.batch_linger": "1ms", "positions.checkpoint_every": "1h"}
-    )
+    """Riders leave the map long before people do, so that nobody takes one limit for the other."""
+    flags = {
+        "positions.batch_linger": "1ms",
+        "positions.checkpoint_every": "1h",
+        "positions.offline_after": "1m",
+    }
+    return load(tmp_path / "data", flags=flags)
 
 
 def mina(seq: int, second: float | None = None, **changes: object) -> Position:
