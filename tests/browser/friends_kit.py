@@ -15,6 +15,8 @@ SETTINGS = (
     "positions.max_speed_mps=50000",  # people of a test walk 15 km between two screenshots
     "friends.blur_every=1s",
 )
+# Who has not said yet where they are asks for the places of friends, and of some there is none.
+NOTHING_TO_SEE = ("the server responded with a status of 404",)
 STATION = {"latitude": 37.4979, "longitude": 127.0276, "accuracy": 9}
 NORTH_300_M = {"latitude": 37.5006, "longitude": 127.0276, "accuracy": 12}
 EAST_2_KM = {"latitude": 37.4979, "longitude": 127.0502, "accuracy": 14}
@@ -39,7 +41,8 @@ def person(server: Server, name: str, display_name: str = "") -> Person:
 
 def enter_friends(visit: Open, server: Server, name: str, at: dict[str, Any], **more: Any) -> Visit:
     """Signed in at the page, with this device's position on; returns when the server has it."""
-    window = visit(server, **{**KOREAN_PHONE, "geolocation": at, **more})
+    options = {**KOREAN_PHONE, "geolocation": at, "expected": NOTHING_TO_SEE, **more}
+    window = visit(server, **options)
     page = enter(window, "friends", name)
     page.get_by_role("button", name=either("이 기기의 위치 사용", "Use this device's position")).click()
     expect(page.locator(".friends")).not_to_have_attribute("data-sent", "0")

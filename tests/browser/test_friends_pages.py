@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_a_friend_by_a_link(server: Server, visit: Open) -> None:
     """From nothing: sign up, invite, accept in another browser, decide, be seen."""
-    phone = visit(server, **KOREAN_PHONE, geolocation=STATION)
+    phone = visit(server, expected=REFUSED, **KOREAN_PHONE, geolocation=STATION)
     page = phone.page
     page.goto(f"{server.url}/friends")
     phone.screenshot("friends-ko-door")
@@ -60,7 +60,7 @@ def test_a_friend_by_a_link(server: Server, visit: Open) -> None:
     phone.screenshot("friends-ko-invite-qr")
 
     person(server, "tom", "Tom Reed")
-    desk = visit(server, **ENGLISH_DESKTOP, geolocation=EAST_2_KM)
+    desk = visit(server, expected=REFUSED, **ENGLISH_DESKTOP, geolocation=EAST_2_KM)
     desk.page.goto(link)
     expect(desk.page.get_by_text("A friend invites you.")).to_be_visible()
     desk.screenshot("friends-en-desktop-door")
@@ -135,6 +135,7 @@ def test_who_sees_what_and_groups(server: Server, visit: Open) -> None:
     desk.screenshot("friends-en-desktop-list")
 
     page.get_by_role("link", name="Groups").click()
+    expect(page.get_by_role("heading", name="Groups")).to_be_focused()
     page.get_by_placeholder("Name of the new group").fill("Sunday run")
     page.get_by_role("button", name="Make").click()
     expect(page.get_by_role("heading", name="Sunday run")).to_be_visible()
@@ -144,6 +145,11 @@ def test_who_sees_what_and_groups(server: Server, visit: Open) -> None:
     page.get_by_text("Also where I was").click()
     desk.screenshot("friends-en-desktop-group")
     page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".visible")).to_have_attribute("data-watching", "2")
+    page.get_by_role("button", name="Hide me").press("Enter")
+    expect(page.get_by_role("group", name="For how long").get_by_role("button")).to_have_count(3)
+    desk.screenshot("friends-en-desktop-ghost")
+    page.get_by_role("button", name="Show me again").press("Space")
     expect(page.locator(".visible")).to_have_attribute("data-watching", "2")
     page.locator(".visible a").click()
     expect(page.locator("a[data-gives=exact]")).to_have_count(2)
@@ -230,7 +236,9 @@ def test_without_a_network(server: Server, visit: Open) -> None:
     page.locator("button.submit").click()
     page.get_by_role("button", name="이 기기의 위치 사용").click()
     metres(page, bora, 280, 320)
-    page.wait_for_function("() => JSON.parse(localStorage.getItem('majung.friends.last.min'))?.near.length === 1")
+    page.wait_for_function(
+        "() => JSON.parse(localStorage.getItem('majung.friends.last.min'))?.near.length === 1"
+    )
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.wait_for_function("() => navigator.serviceWorker.controller !== null")
     _has_network(page, False)

@@ -102,6 +102,11 @@ export const ko: Words = {
       blurred: (name, size) => `${name}님은 내가 있는 약 ${size} 범위를 봐요`,
       exact: (name) => `${name}님은 내 위치를 정확히 봐요`,
     },
+    seesMany: {
+      off: "이 친구들은 나를 전혀 볼 수 없어요",
+      blurred: (size) => `이 친구들은 내가 있는 약 ${size} 범위를 봐요`,
+      exact: "이 친구들은 내 위치를 정확히 봐요",
+    },
     until: (text) => ` · ${text}까지`,
     withHistory: " · 정한 뒤로 지나온 길도 함께",
     because: {
@@ -111,6 +116,7 @@ export const ko: Words = {
       everybody: "모든 친구에게 정한 그대로예요.",
     },
     preview: (name) => `미리보기: ${name}님의 화면`,
+    previewMany: "미리보기: 친구들의 화면",
     previewNothing: "위치도, 시각도, 아무것도 보이지 않아요.",
     previewNoPlace: "내 위치를 알게 되면 여기에 보여요.",
     groups: "그룹",

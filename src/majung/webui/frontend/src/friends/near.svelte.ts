@@ -14,6 +14,7 @@ const FAR_M = 500_000;
 const MOST_ASKED = 40;
 /** The server tells us something at least this often, or it is not there. */
 const QUIET_MS = 45_000;
+const QUIET_FIRST_MS = 4000;
 
 export type Passing = { kind: "entered"; friend: Near } | { kind: "away" | "gone"; friend: Near };
 
@@ -32,6 +33,7 @@ class NearFeed {
   #ahead_ms = $state(0);
   #letGo = () => undefined as void;
   #timer: ReturnType<typeof setInterval> | undefined;
+  #quiet_until_ms = 0;
   #tellers = new Set<(passing: Passing) => void>();
   #changed = () => undefined as void;
 
@@ -121,6 +123,7 @@ class NearFeed {
 
   #near(friend: Near, entered: boolean): void {
     const id = friend.place.person_id;
+    if (!this.here) this.#located();
     this.byId = new Map(this.byId).set(id, friend);
     this.further = this.further.filter(({ place }) => place.person_id !== id);
     if (entered) this.#pass({ kind: "entered", friend });
@@ -136,6 +139,13 @@ class NearFeed {
     if (reason === "away") void this.askFurther();
   }
 
+  /** The server has just learnt where I am: who is near was near before, and is no news. */
+  #located(): void {
+    if (Date.now() < this.#quiet_until_ms) return;
+    this.#quiet_until_ms = Date.now() + QUIET_FIRST_MS;
+    void this.askFurther();
+  }
+
   #distances(distances: Record<string, number>): void {
     const next = new Map(this.byId);
     for (const [id, distance_m] of Object.entries(distances)) {
@@ -146,6 +156,7 @@ class NearFeed {
   }
 
   #pass(passing: Passing): void {
+    if (Date.now() < this.#quiet_until_ms) return;
     for (const teller of this.#tellers) teller(passing);
   }
 }

@@ -25,10 +25,12 @@ export function moment(ms: number): string {
 
 export const day = (ms: number) => new Intl.DateTimeFormat(i18n.language, { year: "numeric", month: "long", day: "numeric" }).format(ms);
 
-/** "Bora sees an area of about 5 km that you are in, until 23:00." */
+/** "Bora sees an area of about 5 km that you are in, until 23:00." Without a name: they see. */
 export function sentence(name: string, seen: Pick<Seen, "mode" | "precision" | "until_ms"> & { history: boolean }): string {
   const w = friendWords.w.friend;
-  if (seen.mode === "off") return `${w.sees.off(name)}.`;
-  const what = seen.mode === "exact" ? w.sees.exact(name) : w.sees.blurred(name, cellSize(seen.precision));
+  const size = cellSize(seen.precision);
+  const { off, exact, blurred } = name ? { off: w.sees.off(name), exact: w.sees.exact(name), blurred: w.sees.blurred(name, size) } : { ...w.seesMany, blurred: w.seesMany.blurred(size) };
+  if (seen.mode === "off") return `${off}.`;
+  const what = seen.mode === "exact" ? exact : blurred;
   return `${what}${seen.history ? w.withHistory : ""}${seen.until_ms ? w.until(moment(seen.until_ms)) : ""}.`;
 }
