@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from majung.settings import Settings
 
-_PASSWORD = re.compile(r"^([a-z]+://[^/@:]*:)[^/@]*@")  # of a URL
+_PASSWORD = re.compile(r"^([a-z]+://[^/@:]*:)[^/]*@")  # of a URL
 
 
 def as_text(value: Any) -> str:

@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from majung.serve.mqtt.link import MAX_PAYLOAD, MAX_WAITING, Address, Link, address_of, require_mqtt
 from majung.serve.mqtt.phones import configuration
 from majung.settings import MqttSettings
+from majung.settings_doc import as_text
 
 
 def settings(**given: Any) -> MqttSettings:
@@ -85,3 +86,9 @@ def test_a_phone_is_configured_only_where_there_is_a_broker_and_a_topic_for_it()
     public = settings(public_url="mqtt://broker.example:1884")
     assert configuration(public, "a+b", "phone") is None
     assert configuration(public, "a", "phone") is not None
+
+
+def test_the_password_is_not_shown_among_the_settings() -> None:
+    assert as_text("mqtts://majung:p@ss@broker:8883") == "mqtts://majung:…@broker:8883"
+    assert as_text("mqtt://majung@broker") == "mqtt://majung@broker"
+    assert as_text("https://example.com/a:b@c") == "https://example.com/a:b@c"
