@@ -132,6 +132,7 @@ class LeanSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
         self._keeper.forget(self)
+        self.closed_s = self._keeper.now_s  # nothing is written any more: uvloop raises on a closed transport
         self._buffer, self._pieces = b"", None
         behind, self._behind = self._behind, None
         if behind is not None:
