@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 RIDERS = 60
 WITHIN_S = 60.0
-PAGES = {"order": "customer", "kitchen": "store", "ride": "rider", "admin": "admin"}
+PAGES = {"order": "customer", "kitchen": "store", "ride": "rider", "friends": "person", "admin": "admin"}
 
 
 class Demo:
@@ -141,6 +141,9 @@ def test_the_demo_lives_leaves_room_stops_cleanly_and_goes_on(tmp_path: Path) ->
         first = live(admin, RIDERS // 2)
         wait(lambda: admin("GET", "/v1/orders?open=true")["orders"])
         order_id = order_at_free_store(demo)
+        friend = demo.person("friends")
+        near = wait(lambda: len(friend("GET", "/v1/friends/nearby")["near"]) > 5)
+        assert near, "simulated friends walk about where the free one stands"
     finally:
         demo.stop()
     said = demo.output.read_text()

@@ -15,7 +15,7 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 
-from majung.demo import free_store, screen
+from majung.demo import free_friend, free_store, screen
 from majung.demo.server import Account, ready
 from majung.demo.sign_in import city_file, prepare
 from majung.settings import load
@@ -42,6 +42,7 @@ def run_demo(
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     server: Process | None = None
     city: Process | None = None
+    friends: Process | None = None
     (data / _STATUS).unlink(missing_ok=True)
     with (data / "demo.log").open("ab") as output:
         try:
@@ -52,7 +53,10 @@ def run_demo(
             sys.stdout.flush()
             sizes = (str(stores), str(riders), str(orders_per_minute), str(seed))
             city = _spawn("simulate", *_city_options(data, base, f"127.0.0.1:{grpc}", sizes), output=output)
-            _watch(console, data, Account(base, sign_in.name, sign_in.password), (server, city), for_s)
+            friends = _spawn("simulate", *_friends_options(data, base, seed), output=output)
+            admin = Account(base, sign_in.name, sign_in.password)
+            free = Account(base, free_friend.NAME, sign_in.free[free_friend.NAME])
+            _watch(console, data, (admin, free), {"server": server, "city": city, "friends": friends}, for_s)
         except KeyboardInterrupt:
             pass
         except (RuntimeError, httpx.HTTPError) as problem:
@@ -60,6 +64,7 @@ def run_demo(
             return 1
         finally:
             console.print("\nstopping: the city first, then the server when it has processed everything …")
+            _end(friends)
             _end(city)
             status = _end(server)
     console.print(f"stopped; the data stays in {data}, and open orders go on the next time")
@@ -86,20 +91,36 @@ def _city_options(data: Path, base: str, grpc: str, sizes: tuple[str, str, str, 
     ]
 
 
+def _friends_options(data: Path, base: str, seed: int) -> list[str]:
+    return [
+        *("--friends", str(free_friend.FRIENDS), "--http", base, "--accounts", str(city_file(data))),
+        *("--ask", free_friend.NAME, "--seed", str(seed)),
+    ]
+
+
 def _watch(
-    console: Console, data: Path, admin: Account, processes: tuple[Process, Process], for_s: float
+    console: Console,
+    data: Path,
+    accounts: tuple[Account, Account],
+    processes: dict[str, Process],
+    for_s: float,
 ) -> None:
-    started = time.monotonic()
+    """`accounts`: the administrator, and the person who is left free among friends."""
+    admin, free = accounts
+    started, stands_s = time.monotonic(), 0.0
     stats: dict[str, Any] | None = None
     city: dict[str, Any] | None = None
     delivered, arrivals = screen.Delivered(), screen.Arrivals()
     with Live(screen.status(None, None, 0.0, 0), console=console, refresh_per_second=2) as live:
         while not for_s or time.monotonic() - started < for_s:
-            for name, process in zip(("server", "city"), processes, strict=True):
+            for name, process in processes.items():
                 if process.poll() is not None:
                     raise RuntimeError(f"The {name} stopped (exit code {process.returncode}).")
             with contextlib.suppress(httpx.HTTPError):
                 stats = admin.ask("GET", "/v1/stats")
+                if time.monotonic() >= stands_s:
+                    stands_s = time.monotonic() + free_friend.EVERY_S
+                    free_friend.stand(free)
             with contextlib.suppress(OSError):
                 city = json.loads((data / _STATUS).read_text())
             now_s = time.monotonic()

@@ -7,13 +7,19 @@ from rich.console import Console
 from rich.table import Table
 
 from majung.cli_delivery import eta_line
+from majung.demo import free_friend
 from majung.demo.free_store import NAME
 from majung.demo.sign_in import SignIn
 
 _OVER_S = 60.0
 _ARRIVALS_OVER_S = 300.0
 _ENOUGH_ARRIVALS = 30
-_PAGES = (("order", "customer"), ("kitchen", "kitchen"), ("ride", "rider"))
+_PAGES = (
+    ("order", "customer"),
+    ("kitchen", "kitchen"),
+    ("ride", "rider"),
+    ("friends", free_friend.NAME),
+)
 
 
 def welcome(console: Console, url: str, sign_in: SignIn) -> None:
@@ -31,7 +37,8 @@ def welcome(console: Console, url: str, sign_in: SignIn) -> None:
     console.print(
         f"\n1  ride: go on duty. You stand at the door of {NAME}, wherever you are.\n"
         f"2  order: an address near Yeoksam station, from {NAME}. kitchen: accept it.\n"
-        "3  ride: accept within 15 s and ride there. admin: see and change it all.\n",
+        "3  ride: accept within 15 s and ride there. admin: see and change it all.\n"
+        f"4  friends: {free_friend.FRIENDS} of them walk about Yeoksam station, where you stand.\n",
         highlight=False,
     )
 

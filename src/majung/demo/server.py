@@ -18,13 +18,14 @@ class Account:
         self._ends_s = 0.0
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of the answer. Raises httpx.HTTPError."""
+        """The JSON of the answer, None without any. Raises httpx.HTTPError."""
         if time.monotonic() > self._ends_s:
             answer = self._http.post("/v1/oauth/token", data=self._form).raise_for_status().json()
             self._token = answer["access_token"]
             self._ends_s = time.monotonic() + answer["expires_in"] - _RENEW_BEFORE_S
         headers = {"Authorization": f"Bearer {self._token}"}
-        return self._http.request(method, path, headers=headers, json=body).raise_for_status().json()
+        answer = self._http.request(method, path, headers=headers, json=body).raise_for_status()
+        return answer.json() if answer.content else None
 
 
 def ready(base: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who is in the demo: an administrator, three people left free, and the city; made once, kept beside the data."""
+"""Who is in the demo: an administrator, four people left free, and the city; made once, kept beside the data."""
 
 import json
 import os
@@ -12,13 +12,19 @@ from majung.auth.model import Role
 from majung.auth.service import AuthService
 from majung.clock import SystemClock
 from majung.compose import open_database
+from majung.demo import free_friend
 from majung.ports import Conflict, Database
 from majung.settings import AuthSettings
 from majung.simulate.delivery.people import customers_for
 
 _FILE = "sign-in.json"
 _CITY = "city.jsonl"
-FREE = {"customer": Role.CUSTOMER, "kitchen": Role.STORE, "rider": Role.RIDER}
+FREE = {
+    "customer": Role.CUSTOMER,
+    "kitchen": Role.STORE,
+    "rider": Role.RIDER,
+    free_friend.NAME: Role.PERSON,
+}
 
 
 class SignIn(msgspec.Struct):
@@ -51,6 +57,7 @@ async def prepare(data: Path, stores: int, riders: int, orders_per_minute: float
             Role.STORE: stores,
             Role.RIDER: riders,
             Role.CUSTOMER: customers_for(orders_per_minute),
+            Role.PERSON: free_friend.FRIENDS,
         }
         await _people(database, city_file(data), wanted)
     _write(kept, msgspec.json.encode(found).decode())
