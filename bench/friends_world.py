@@ -7,7 +7,7 @@ the whole world's ring. Friendship is therefore mutual, and nothing has to be st
 people are friends twice over; they count once). One in ten is online; a balancer put each on a server at random.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,7 @@ class World:
     latitude: Floats
     longitude: Floats
     radius_m: float = RADIUS_M
+    _persons: dict[int, Ints] = field(default_factory=dict, init=False)
 
     @cached_property
     def row_of(self) -> Small:
@@ -74,7 +75,9 @@ class World:
 
     def persons_on(self, server: int) -> Ints:
         """Everybody, away or online, who has an online friend on this server."""
-        return np.flatnonzero(self.counts_on(server))
+        if server not in self._persons:
+            self._persons[server] = np.flatnonzero(self.counts_on(server))
+        return self._persons[server]
 
     def rows_on(self, server: int) -> Ints:
         """Rows of the people whom this server serves."""
