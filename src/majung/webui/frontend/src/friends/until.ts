@@ -10,10 +10,10 @@ export function tomorrowMorning(now = new Date()): number {
   return end.getTime();
 }
 
-/** The end of the evening: midnight, or four in the morning when that is nearer than an hour. */
+/** The end of this day; in its last hour, four in the morning. */
 export function tonight(now = new Date()): number {
   const end = new Date(now);
-  end.setHours(24, 0, 0, 0);
-  if (end.getTime() - now.getTime() < 3_600_000) end.setHours(4);
+  end.setHours(23, 59, 0, 0);
+  if (end.getTime() - now.getTime() < 3_600_000) end.setHours(28, 0);
   return end.getTime();
 }
