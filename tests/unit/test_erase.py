@@ -6,7 +6,7 @@ import pytest
 
 from majung.clock import ManualClock
 from majung.ports import PortError
-from majung.positions.erase import Erasures, erase_history, erase_person, finish_erasures
+from majung.positions.erase import Erasures, erase_history, finish_erasures
 from majung.positions.model import PERSON
 from majung.services import Services
 from majung.settings import Settings
@@ -35,6 +35,16 @@ async def is_live(services: Services) -> bool:
     return await services.live.get(["person-mina"], PERSON) != [None]
 
 
+async def note(services: Services) -> None:
+    erasures = services.pipeline.erasures
+    await services.database.write(lambda transaction: erasures.note(transaction, "person-mina"))
+
+
+async def erase_for_good(services: Services) -> None:
+    await note(services)
+    await finish_erasures(services.pipeline)
+
+
 async def checkpoint(services: Services) -> None:
     consumer = services.pipeline._consumer
     assert consumer is not None
@@ -47,7 +57,7 @@ async def test_everything_of_a_person_goes_and_everybody_else_stays(embedded: Se
         services.pipeline.people_gone_listeners.append(gone.extend)
         await report(services, 1, 2, 3)
         await checkpoint(services)
-        await erase_person(services.pipeline, "person-mina")
+        await erase_for_good(services)
         assert await seqs_of(services) == []
         assert not await is_live(services)
         assert await services.live.load_states(["person-mina"]) == {}
@@ -59,7 +69,7 @@ async def test_everything_of_a_person_goes_and_everybody_else_stays(embedded: Se
         assert not await is_live(services)
         assert services.ledger.consumer.erased == 1
         assert services.ledger.check(services.pipeline.consumed() or 0) == []
-        await erase_person(services.pipeline, "person-mina")
+        await erase_for_good(services)
 
 
 @pytest.mark.parametrize("rebuilt", [False, True])
@@ -68,7 +78,7 @@ async def test_what_the_log_holds_does_not_come_back(embedded: Settings, rebuilt
     clock = ManualClock()
     async with consuming(embedded, clock) as services:
         await report(services, 1, 2, 3)
-        await erase_person(services.pipeline, "person-mina")
+        await erase_for_good(services)
     if rebuilt:
         for name in ("live.db", "live.db-wal", "live.db-shm"):
             (embedded.data / name).unlink(missing_ok=True)
@@ -87,8 +97,7 @@ async def test_an_erasure_that_was_noted_is_finished_by_the_next_start(embedded:
     async with consuming(embedded, clock) as services:
         await report(services, 1, 2)
         await checkpoint(services)
-        erasures = services.pipeline.erasures
-        await services.database.write(lambda transaction: erasures.note(transaction, "person-mina"))
+        await note(services)
     async with consuming(embedded, clock) as services:
         assert await seqs_of(services) == []
         assert not await is_live(services)
@@ -102,7 +111,7 @@ async def test_an_erasure_that_storage_stopped_is_finished_later(
         await report(services, 1, 2)
         await services.history.close()
         with pytest.raises(PortError):
-            await erase_person(services.pipeline, "person-mina")
+            await erase_for_good(services)
         assert [person_id for person_id, _ in await services.pipeline.erasures.load()] == ["person-mina"]
         assert not await is_live(services)
 
@@ -126,7 +135,7 @@ async def test_who_is_erased_for_good_does_not_come_back_by_erasing_history(embe
     clock = ManualClock()
     async with consuming(embedded, clock) as services:
         await report(services, 1)
-        await erase_person(services.pipeline, "person-mina")
+        await erase_for_good(services)
         await erase_history(services.pipeline, "person-mina")
         clock.advance(60)
         await report(services, 2)

@@ -7,7 +7,8 @@ Guarantees
   made anew from the log. The log itself drops its records after `log.keep_for`.
 - An erasure stays noted: an id that nobody has any more, and a time.
 
-Neighbours: `pipeline` asks `Erasures.covers` of every record; `friends/` calls `erase_person` and `erase_history`.
+Neighbours: `pipeline` asks `Erasures.covers` of every record; `friends/erase.py` notes that a person goes, with its
+account and friendships in one transaction, and calls `finish_erasures`; for history alone it calls `erase_history`.
 """
 
 import asyncio
@@ -58,9 +59,9 @@ class Erasures:
             self._before_ms = {str(person_id): int(before_ms) for person_id, before_ms, _ in rows}
         return [(str(person_id), int(before_ms)) for person_id, before_ms, finished in rows if not finished]
 
-    async def write_note(self, person_id: str, *, keep: bool) -> None:
-        """`note` in a transaction of its own. Raises PortError."""
-        await self._database.write(lambda transaction: self.note(transaction, person_id, keep=keep))
+    async def write_note(self, person_id: str) -> None:
+        """That history goes until now, in a transaction of its own. Raises PortError."""
+        await self._database.write(lambda transaction: self.note(transaction, person_id, keep=True))
 
     async def finished(self, person_id: str, before_ms: int) -> None:
         """Nothing is left of it."""
@@ -68,23 +69,20 @@ class Erasures:
         await self._database.write(lambda transaction: transaction.execute(_FINISHED, params))
 
 
-async def erase_person(core: "Pipeline", person_id: str) -> None:
-    """Forget a person for good: history, newest position, processing state. Friends are told that it is gone.
-
-    Its credentials must have ended before. May be repeated. Raises PortError: then the housekeeping goes on.
-    """
-    await core.erasures.write_note(person_id, keep=False)
-    await finish_erasures(core)
-
-
 async def erase_history(core: "Pipeline", person_id: str) -> None:
-    """Forget where a person was until now; where it is now stays live. Otherwise as `erase_person`."""
-    await core.erasures.write_note(person_id, keep=True)
+    """Forget where a person was until now; where it is now stays live.
+
+    Should it only be finished later, what has come meanwhile goes as well. Raises PortError.
+    """
+    await core.erasures.write_note(person_id)
     await finish_erasures(core)
 
 
 async def finish_erasures(core: "Pipeline") -> None:
-    """Do what is noted and not finished. Raises PortError."""
+    """Do what is noted and not finished: history, and for good also newest position and processing state.
+
+    Credentials must have ended before. May be repeated. Raises PortError: then the housekeeping goes on.
+    """
     for person_id, before_ms in await core.erasures.load():
         gone = before_ms == FOR_GOOD
         async with core.turn:  # the batch at work has been stored; those that follow ask `covers`
