@@ -14,7 +14,8 @@ import pytest
 
 from majung.friends import blur
 from majung.friends.consent import Mode, Sharing
-from majung.friends.links import Link, Links
+from majung.friends.links import Links
+from majung.friends.parties import Link
 from majung.positions import geohash
 from tests.friends_stage import Stage, Told, open_stage
 

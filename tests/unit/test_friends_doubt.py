@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from majung.friends.consent import Mode, Sharing
-from majung.friends.links import Link, Links
+from majung.friends.links import Links
 from majung.friends.me import ProfileChange
+from majung.friends.parties import Link
 from majung.friends.sharing import SharingWish
 from tests.friends_stage import Stage, Told, open_stage
 

@@ -8,21 +8,20 @@ position is read, and a position only ever takes the place of an older one.
 """
 
 import asyncio
-import itertools
 from collections.abc import Container, Iterable, Sequence
 
 from majung.clock import Clock
 from majung.friends.blur import Blurring
 from majung.friends.channels import Channels
 from majung.friends.consent import NOTHING, Mode, Seen, seen
+from majung.friends.due import Due, Key
 from majung.friends.ends import Ends
-from majung.friends.links import Links, Subject, Watcher
+from majung.friends.links import Links
+from majung.friends.parties import Subject, Watcher
 from majung.friends.people import People
-from majung.ports import LiveStore, PortError
+from majung.ports import LiveStore
 from majung.positions.model import PERSON
 
-AT_ONCE = 16
-_RETRY_S = 0.5
 _BLURRED = Seen(Mode.BLURRED)
 _WATCHER, _SUBJECT, _PAIR, _LOOK = "watcher", "subject", "pair", "look"
 
@@ -53,15 +52,13 @@ class Linker:
         self._all_changed_at = 0
         self._reading = 0
         self._building: dict[str, asyncio.Task[None]] = {}
-        self._due: dict[tuple[str, ...], bool] = {}  # what to do, and whether friends are told of a change
+        self._due = Due(self._do)  # the flag: whether friends are told that something has changed
         self._to_announce: set[str] = set()
-        self._doing = 0
-        self._some = asyncio.Event()
 
     @property
     def waiting(self) -> int:
         """How many reads are due or being done."""
-        return len(self._due) + max(self._doing, self._reading)
+        return max(len(self._due), self._reading)
 
     # -------------------------------------------------------------------------------- what is due
 
@@ -77,56 +74,37 @@ class Linker:
         watchers = self._links.watchers
         concerned = [watchers[id_] for id_ in ((person_id,) if person_id else watchers) if id_ in watchers]
         for watcher in concerned:
-            self._want(_WATCHER, watcher.person_id)
+            self._due.want(_WATCHER, watcher.person_id)
             watcher.tell_changed()
         if person_id and watchers:
-            self._want(_SUBJECT, person_id, tell=True)
+            self._due.want(_SUBJECT, person_id, flag=True)
 
     def came(self, person_id: str, announce: bool = False) -> None:
         """Somebody began to report; `announce`: to this server, which tells the others."""
         if announce:
             self._to_announce.add(person_id)
-        self._want(_SUBJECT, person_id)
+        self._due.want(_SUBJECT, person_id)
 
     def look_at(self, person_id: str) -> None:
         """A stretch has begun for somebody who is seen blurred."""
-        self._want(_LOOK, person_id)
+        self._due.want(_LOOK, person_id)
 
     def look_at_ends(self) -> None:
         """Decisions that have ended by now are asked for anew."""
         for watcher_id, subject_id in self.ends.due(self._clock.now_ms()):
             if watcher_id in self._links.watchers:
-                self._want(_PAIR, watcher_id, subject_id)
+                self._due.want(_PAIR, watcher_id, subject_id)
 
-    def _want(self, *key: str, tell: bool = False) -> None:
-        self._due[key] = self._due.get(key, False) or tell
-        self._some.set()
+    def left(self, watcher: Watcher) -> None:
+        """The last stream of a watcher closes: nobody waits any more for what it sees to end."""
+        for person_id in watcher.links:
+            self.ends.set(watcher.person_id, person_id, None)
 
     async def run(self) -> None:
         """Do what is due, until cancelled."""
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            while self._due:
-                await self._do_some()
+        await self._due.run()
 
-    async def _do_some(self) -> None:
-        keys = list(itertools.islice(self._due, AT_ONCE))
-        jobs = [(key, self._due.pop(key)) for key in keys]
-        self._doing = len(jobs)
-        results = await asyncio.gather(*(self._do(*job) for job in jobs), return_exceptions=True)
-        self._doing = 0
-        problems = [result for result in results if isinstance(result, BaseException)]
-        for (key, tell), result in zip(jobs, results, strict=True):
-            if isinstance(result, BaseException):
-                self._want(*key, tell=tell)
-        for problem in problems:
-            if not isinstance(problem, PortError):
-                raise problem
-        if problems:
-            await asyncio.sleep(_RETRY_S)
-
-    async def _do(self, key: tuple[str, ...], tell: bool) -> None:
+    async def _do(self, key: Key, tell: bool) -> None:
         if key[0] == _LOOK:
             await self._look(key[1])
         elif key[0] == _PAIR:

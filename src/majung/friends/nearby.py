@@ -134,6 +134,7 @@ class Nearby:
         watcher = viewer.watcher
         watcher.streams.remove(viewer)
         if not watcher.streams:
+            self._linker.left(watcher)
             self.links.stop_watching(watcher)
         viewer.close(1000, "closed")
 

@@ -10,8 +10,9 @@ import msgspec
 from majung.clock import Clock
 from majung.friends.blur import Blurring
 from majung.friends.consent import Mode, Seen, seen
-from majung.friends.links import Links, exact_place
+from majung.friends.links import Links
 from majung.friends.model import NO_FRIEND, Near, Place
+from majung.friends.parties import exact_place
 from majung.friends.people import People
 from majung.ports import History, LiveStore
 from majung.positions.geodesy import ellipsoid_m

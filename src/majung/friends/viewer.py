@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from majung.auth.model import Principal
-from majung.friends.links import Link, Watcher
+from majung.friends.parties import Link, Watcher
 from majung.live.frames import Frame
 from majung.live.viewer import ViewerClosed
 
@@ -100,6 +100,11 @@ class FriendViewer:
         if self._closed is None:
             self._closed = ViewerClosed(code, reason)
         self.wake()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is over."""
+        return self._closed is not None
 
     def _mark(self) -> None:
         if not self.dirty:
