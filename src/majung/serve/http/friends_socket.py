@@ -44,8 +44,8 @@ class FriendSocket:
 
     def _tell(self) -> None:
         """The viewer has something to say."""
-        if self._socket.full:
-            return
+        if self._socket.full and not self._viewer.closed:
+            return  # `writable` comes
         try:
             bodies = self._viewer.drain()
         except ViewerClosed as closed:
