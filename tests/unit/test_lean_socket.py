@@ -24,6 +24,7 @@ class Wire(asyncio.Transport):
 
     def write(self, data: object) -> None:
         assert isinstance(data, bytes)
+        assert not self.closed, "uvloop raises then"
         self.written += data
 
     def close(self) -> None:
@@ -166,6 +167,8 @@ def test_a_goodbye_of_the_client_is_answered() -> None:
     line.socket.data_received(client(Opcode.CLOSE, struct.pack("!H", 1000) + b"bye"))
     assert close_code(line) == 1000
     assert line.wire.closed
+    line.socket.send(frame(b"too late"))
+    line.socket.close(1012)
 
 
 def test_a_goodbye_of_ours_waits_for_its_answer() -> None:
@@ -229,6 +232,9 @@ def test_it_is_forgotten_when_it_is_lost() -> None:
     line.socket.connection_lost(None)
     assert not line.connections and len(line.keeper) == 0
     assert line.behind.ends == 1
+    line.wire.closed = True
+    line.socket.send(frame(b"an answer that comes too late"))
+    line.socket.close(1012)
 
 
 def test_the_end_of_the_server_ends_it() -> None:

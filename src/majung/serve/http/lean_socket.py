@@ -99,11 +99,18 @@ class LeanSocket(asyncio.Protocol):
 
     def abort(self) -> None:
         """End now, whatever waits to be sent."""
+        self.closed_s = self._keeper.now_s
         self._transport.abort()
 
     def shutdown(self) -> None:
         """uvicorn's word for: the server stops."""
         self.close(1012, "the server restarts")
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing is sent any more but what was."""
+        if self.closed_s is None:
+            self.closed_s = self._keeper.now_s
         self._transport.close()
 
     def read(self, on: bool) -> None:
@@ -131,6 +138,7 @@ class LeanSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
+        self.closed_s = self._keeper.now_s
         self._keeper.forget(self)
         self.closed_s = self._keeper.now_s  # nothing is written any more: uvloop raises on a closed transport
         self._buffer, self._pieces = b"", None
@@ -149,7 +157,7 @@ class LeanSocket(asyncio.Protocol):
                 at += taken
         except _Ended as ended:
             self.close(*ended.args)
-            self._transport.close()
+            self._end()
         self._buffer = b"" if self._transport.is_closing() else buffer[at:]
 
     def _take(self, buffer: bytes, at: int) -> int:
@@ -197,7 +205,7 @@ class LeanSocket(asyncio.Protocol):
                 self.send(frame(payload, _PONG))
         elif opcode == _CLOSE:
             self.send(frame(payload[:2], _CLOSE))
-            self._transport.close()
+            self._end()
         elif opcode != _PONG:
             raise _Ended(_PROTOCOL_ERROR, "not the frame that should follow")
 
