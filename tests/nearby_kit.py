@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from majung.auth.changes import Changes
 from majung.auth.model import Principal, Role
@@ -18,7 +18,7 @@ from majung.friends.consent import Mode
 from majung.friends.me import ProfileChange
 from majung.friends.model import Caller
 from majung.friends.nearby import Nearby
-from majung.friends.service import Friends, add_nearby
+from majung.friends.people import People
 from majung.friends.sharing import SharingWish
 from majung.friends.viewer import FriendViewer
 from majung.live.viewer import ViewerClosed
@@ -58,20 +58,14 @@ class Stage:
         self.history = history
         self.fanout = EmbeddedFanout()
         self.bus = [BucketChannels(self.fanout), BucketChannels(self.fanout)]
-        self.here = self._nearby(town.here, self.bus[0])
-        self.there = self._nearby(town.there, self.bus[1])
+        self.here = self._nearby(town.here.people, self.bus[0])
+        self.there = self._nearby(town.there.people, self.bus[1])
         self.people: dict[str, Caller] = {}
 
-    def _nearby(self, friends: Friends, channels: BucketChannels) -> Nearby:
-        return add_nearby(
-            friends,
-            (self.live, self.history),
-            channels,
-            self.clock,
-            Changes(self.town.kit.database, self.clock),
-            self.town.settings,
-            LiveSettings(),
-        )
+    def _nearby(self, people: People, channels: BucketChannels) -> Nearby:
+        rights = Changes(self.town.kit.database, self.clock)
+        settings, live = self.town.settings, cast(EmbeddedLiveStore, self.live)
+        return Nearby(settings, LiveSettings(), self.clock, people, live, self.history, channels, rights)
 
     async def meet(self, *names: str) -> list[Caller]:
         """People who are all friends of each other and share exactly."""

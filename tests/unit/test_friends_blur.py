@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from majung.backends.embedded.history import EmbeddedHistory
 from majung.clock import ManualClock
 from majung.friends.blur import DAY_MS, STICKY, Blurring, Look, look, place_of, still_in
+from majung.friends.model import Place
 from majung.positions import geohash
-from majung.positions.model import LivePosition, Mark, Position, StoredPosition
+from majung.positions.model import LivePosition, Mark, Position, StoredPosition, TrackPoint
 from majung.settings import HistorySettings
 
 EVERY_MS = 300_000
 NOON = 1_780_012_800_000 // DAY_MS * DAY_MS + DAY_MS // 2
 ANNA = "person-anna"
+Told = tuple[list[Place], list[Place], list[TrackPoint], list[Place | None]]
+"""By asking, by asking a server that has just begun, as a track, and live."""
 
 latitudes = st.floats(-89.9, 89.9)
 longitudes = st.floats(-180, 180)
@@ -134,10 +137,11 @@ async def test_two_paths_through_the_same_cells_cannot_be_told_apart(
     assert [place.cell for place in shown] == [geohash.to_text(cell) for cell in cells]
 
 
-async def _everything_told(
-    history: EmbeddedHistory, fixes: list[Position], precision: int
-) -> tuple[list[object], ...]:
-    running, asked, fresh, changes = Blurring(history, EVERY_MS), [], [], []
+async def _everything_told(history: EmbeddedHistory, fixes: list[Position], precision: int) -> Told:
+    running = Blurring(history, EVERY_MS)
+    asked: list[Place] = []
+    fresh: list[Place] = []
+    changes: list[Place | None] = []
     for one in fixes:
         await keep(history, [one])
         newest = live(one.device_time_ms, one.latitude, one.longitude)

@@ -124,9 +124,9 @@ async def test_slow_viewers_get_the_newest_alone(tmp_path: Path) -> None:
         said = await screen.update()
         assert [message["type"] for message in said] == ["near"] and said[0]["entered"] is True
         assert screen.near[ben.person_id]["place"]["latitude"] == HOME[0] + 4 * KM
-        for north_km in (FAR_KM, 1):
+        for distance_km in (FAR_KM, 1.0):
             stage.clock.advance(30)
-            await stage.report("ben", north_km)
+            await stage.report("ben", distance_km)
         assert [message["entered"] for message in await screen.update()] == [False], "as if it had never left"
 
 
