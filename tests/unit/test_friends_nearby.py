@@ -200,6 +200,26 @@ async def test_a_token_that_expires_ends_its_stream_alone(tmp_path: Path) -> Non
         assert stage.here.viewers == 0 and not stage.here.links.watchers
 
 
+async def test_a_door_that_fails_takes_nobody_with_it(tmp_path: Path) -> None:
+    async with a_stage(tmp_path) as stage:
+        await stage.meet("anna", "ben")
+        await stage.report("anna", 0)
+        aborted: list[str] = []
+
+        def fail() -> None:
+            raise ValueError("a slip of ours")
+
+        broken, well = await stage.watch("anna"), await stage.watch("anna")
+        for screen in (broken, well):
+            await screen.update()
+        broken.viewer.abort = lambda: aborted.append("broken")
+        broken.viewer.serve(fail)
+        well.viewer.serve(well.take)
+        await stage.report("ben", 1)
+        await stage.settle()
+        assert aborted == ["broken"] and "near" in well.kinds()
+
+
 def test_ends_are_asked_once_each_and_forgotten_ones_cost_nothing() -> None:
     ends = Ends()
     for number in range(5_000):

@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 
+import structlog
+
 from majung.auth.changes import Changes
 from majung.auth.model import AuthError, Forbidden, Principal
 from majung.clock import Clock
@@ -25,6 +27,8 @@ from majung.observe.families import Counted, Figure, Level, Spread
 from majung.ports import History, LiveStore, PortError
 from majung.positions.model import PERSON, LivePosition
 from majung.settings import FriendsSettings, LiveSettings
+
+log = structlog.get_logger("majung.friends")
 
 TEND_EVERY_S = 10.0
 _LATE_MS = 15_000
@@ -175,7 +179,11 @@ class Nearby:
         ready, self._ready = self._ready, []
         for viewer in ready:
             if viewer.tell is not None:
-                viewer.tell()
+                try:
+                    viewer.tell()
+                except Exception:  # one door's failure is not the others'
+                    log.exception("friend_stream_failed")
+                    viewer.abort()
 
     def flush(self) -> None:
         """Wake everybody whose pause is over; ask about the decisions that have ended."""
