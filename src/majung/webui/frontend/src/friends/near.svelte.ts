@@ -56,6 +56,7 @@ class NearFeed {
     this.further = [];
     this.here = null;
     this.at_ms = 0;
+    this.fresh = false;
   }
 
   /** The server's clock, as far as this device knows it. */
