@@ -66,7 +66,7 @@ def main() -> int:
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
         # In the order of conftest.py: long files first.
-        [python, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+        [python, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
         + ["--durations=15", *sys.argv[1:]],
     )
     for step in steps:

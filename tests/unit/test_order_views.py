@@ -199,6 +199,7 @@ class TestPolicy:
             Role.GATEWAY: None,
             Role.DEVICE: None,
             Role.SHARE: None,
+            Role.PERSON: None,
             Role.CUSTOMER: ("customer", "user:customer", True),
             Role.RIDER: ("rider", "r1", False),
             Role.STORE: ("store", "s1", False),
