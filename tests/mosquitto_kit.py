@@ -120,7 +120,9 @@ class Phone:
             clean_session=clean,
         )
         self.client.username_pw_set(user, PASSWORD)
-        self.client.on_message = lambda _c, _u, message: self.heard.put((message.topic, bytes(message.payload)))
+        self.client.on_message = lambda _c, _u, message: self.heard.put(
+            (message.topic, bytes(message.payload))
+        )
         self.client.on_subscribe = lambda _c, _u, _mid, codes, _p: self.granted.put(list(codes))
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()

@@ -114,7 +114,9 @@ def test_nothing_is_acknowledged_that_the_disk_did_not_take(
             sent: list[int] = []
             at_s = int(time.time()) - 20_000
             with Phone(broker, "rider-1") as phone:
-                while "session ended" not in server.tail():  # the log refused, and the session was ended for it
+                while (
+                    "session ended" not in server.tail()
+                ):  # the log refused, and the session was ended for it
                     assert len(sent) < 20_000
                     phone.publish(fix(37.4, 127.0, at_s + len(sent), poi="y" * 120, tag="z" * 120, **padding))
                     sent.append(at_s + len(sent))

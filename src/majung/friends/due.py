@@ -1,4 +1,8 @@
-"""What is to be read: each thing once, in turn, several at a time, again when the storage did not answer."""
+"""What is to be read: each thing once, in turn, several at a time, again when the storage did not answer.
+
+There are two lines. What somebody has decided goes before everything else: when a thousand people connect at
+once, taking consent back does not wait behind them.
+"""
 
 import asyncio
 import itertools
@@ -18,16 +22,23 @@ class Due:
     def __init__(self, do: Callable[[Key, bool], Awaitable[None]]) -> None:
         """`do` is awaited with each key and its flag; when it raises PortError, again later."""
         self._do = do
-        self._flags: dict[Key, bool] = {}
+        self._first: dict[Key, bool] = {}
+        self._later: dict[Key, bool] = {}
         self._doing = 0
         self._some = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._flags) + self._doing
+        return len(self._first) + len(self._later) + self._doing
 
-    def want(self, *key: str, flag: bool = False) -> None:
-        """Do this; what is wanted again before its turn is done once, with the flag if either has it."""
-        self._flags[key] = self._flags.get(key, False) or flag
+    def want(self, *key: str, flag: bool = False, first: bool = False) -> None:
+        """Do this; what is wanted again before its turn is done once, with the flag if either has it.
+
+        `first`: before all that is not.
+        """
+        if first or key in self._first:
+            self._first[key] = self._first.get(key, False) or self._later.pop(key, False) or flag
+        else:
+            self._later[key] = self._later.get(key, False) or flag
         self._some.set()
 
     async def run(self) -> None:
@@ -35,19 +46,21 @@ class Due:
         while True:
             await self._some.wait()
             self._some.clear()
-            while self._flags:
+            while self._first or self._later:
                 await self._do_some()
 
     async def _do_some(self) -> None:
-        keys = list(itertools.islice(self._flags, AT_ONCE))
-        jobs = [(key, self._flags.pop(key)) for key in keys]
+        line = self._first or self._later
+        first = line is self._first
+        keys = list(itertools.islice(line, AT_ONCE))
+        jobs = [(key, line.pop(key)) for key in keys]
         self._doing = len(jobs)
         results = await asyncio.gather(*(self._do(*job) for job in jobs), return_exceptions=True)
         self._doing = 0
         problems = [result for result in results if isinstance(result, BaseException)]
         for (key, flag), result in zip(jobs, results, strict=True):
             if isinstance(result, BaseException):
-                self.want(*key, flag=flag)
+                self.want(*key, flag=flag, first=first)
         for problem in problems:
             if not isinstance(problem, PortError):
                 raise problem

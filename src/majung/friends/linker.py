@@ -74,10 +74,10 @@ class Linker:
         watchers = self._links.watchers
         concerned = [watchers[id_] for id_ in ((person_id,) if person_id else watchers) if id_ in watchers]
         for watcher in concerned:
-            self._due.want(_WATCHER, watcher.person_id)
+            self._due.want(_WATCHER, watcher.person_id, first=True)
             watcher.tell_changed()
         if person_id and watchers:
-            self._due.want(_SUBJECT, person_id, flag=True)
+            self._due.want(_SUBJECT, person_id, flag=True, first=True)
 
     def came(self, person_id: str, announce: bool = False) -> None:
         """Somebody began to report; `announce`: to this server, which tells the others."""
@@ -93,7 +93,7 @@ class Linker:
         """Decisions that have ended by now are asked for anew."""
         for watcher_id, subject_id in self.ends.due(self._clock.now_ms()):
             if watcher_id in self._links.watchers:
-                self._due.want(_PAIR, watcher_id, subject_id)
+                self._due.want(_PAIR, watcher_id, subject_id, first=True)
 
     def left(self, watcher: Watcher) -> None:
         """The last stream of a watcher closes: nobody waits any more for what it sees to end."""
