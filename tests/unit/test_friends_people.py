@@ -439,7 +439,8 @@ async def test_every_server_hears_whose_friendships_and_decisions_changed(town: 
     mina, joon = await town.person("mina"), await town.person("joon")
     both = sorted([mina.person_id, joon.person_id])
     await town.there.changes.look()
-    town.told_here.clear(), town.told_there.clear()
+    town.told_here.clear()
+    town.told_there.clear()
     await town.befriend(mina, joon)
     assert sorted(town.told_here) == both, "at once in the same process"
     await town.there.changes.look()

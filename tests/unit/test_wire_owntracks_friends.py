@@ -8,6 +8,7 @@ import zlib
 from urllib.parse import parse_qs, urlsplit
 
 from majung.wire import owntracks
+from majung.wire.identity import Sender
 from majung.wire.owntracks_config import config_link, http_config, mqtt_config
 from majung.wire.owntracks_face import face_of
 
@@ -56,7 +57,7 @@ def test_the_answer_is_an_array() -> None:
 
 def test_what_is_told_is_no_position_when_an_app_sends_it_back() -> None:
     """A card that comes in is accepted and is nothing."""
-    sender = owntracks.Sender(rider_id="person-1")
+    sender = Sender(rider_id="person-1")
     assert owntracks.decode(owntracks.encode_card("a", "t/a", "A", "f"), sender, 0) == []
 
 
