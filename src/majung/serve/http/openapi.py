@@ -22,6 +22,7 @@ from litestar.typing import FieldDefinition
 
 import majung
 from majung.serve.http import openapi_words as words
+from majung.serve.http.openapi_examples import EXAMPLES
 from majung.serve.http.problems import MEDIA_TYPE, Problem
 
 Json = dict[str, Any]
@@ -82,8 +83,8 @@ def _schemas(app: Litestar) -> Json:
     for name, schema in schemas.items():
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
-        if name in words.EXAMPLES:
-            told = msgspec.to_builtins(words.EXAMPLES[name])
+        if name in EXAMPLES:
+            told = msgspec.to_builtins(EXAMPLES[name])
             schema["examples"] = [
                 {field: v for field, v in told.items() if v is not None or field in schema["required"]}
             ]
