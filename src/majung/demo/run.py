@@ -39,6 +39,8 @@ def run_demo(
     sign_in = asyncio.run(prepare(data, stores, riders, orders_per_minute))
     http, grpc = _free_port(8080), _free_port(50051)
     base = f"http://127.0.0.1:{http}"
+    # A shell that starts it in the background has it ignore Ctrl-C, and then nothing would stop it in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     server: Process | None = None
     city: Process | None = None
