@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, Self
@@ -75,7 +76,7 @@ class Person:
         self._phone = None
 
 
-class Stream:
+class Stream(ABC):
     """What a person is told on an open stream: every message as it came, and when."""
 
     def __init__(self, person: Person) -> None:
@@ -87,8 +88,8 @@ class Stream:
         self._reader = threading.Thread(target=self._run, daemon=True)
         self._reader.start()
 
-    def _texts(self) -> Iterator[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _texts(self) -> Iterator[str]: ...
 
     def _run(self) -> None:
         with suppress(OSError, ConnectionClosed, httpx.HTTPError):
@@ -139,8 +140,8 @@ class Stream:
                     near = None
         return near
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self:
         self.wait(lambda message: message.get("type") == "snapshot")
