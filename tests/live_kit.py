@@ -129,7 +129,7 @@ class Screen:
 
     async def take(self) -> list[Frame]:
         """The next frames; fails when nothing is due."""
-        return list(await asyncio.wait_for(self.viewer.take(), 5))
+        return list(await asyncio.wait_for(self.viewer.take(), 60))
 
     async def update(self) -> list[dict[str, Any]]:
         """Let time pass and apply everything that is due; the messages."""

@@ -152,7 +152,7 @@ def position(rider_id: str, latitude: float = 37.5, at_ms: int = 1_780_000_001_0
 
 async def take(viewer: OrderViewer) -> list[dict[str, Any]]:
     """The next messages."""
-    return [json.loads(frame.body) for frame in await asyncio.wait_for(viewer.take(), 5)]
+    return [json.loads(frame.body) for frame in await asyncio.wait_for(viewer.take(), 60)]
 
 
 class Page:

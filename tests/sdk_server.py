@@ -74,7 +74,7 @@ class AckServer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` holds; looked at whenever a call or a position comes."""
-        async with self.changed, asyncio.timeout(30):
+        async with self.changed, asyncio.timeout(60):
             await self.changed.wait_for(condition)
 
     async def _track(

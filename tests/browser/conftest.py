@@ -28,7 +28,7 @@ FLAGS = [
     "--disable-sync",
 ]
 NOISE = ("GPU stall due to ReadPixels", "Automatic fallback to software WebGL")
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from tests.browser.delivery_kit import HOME_AT, KOREAN, PHONE, SETTINGS, enter, 
 from tests.conftest import leave_out
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

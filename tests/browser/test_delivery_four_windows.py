@@ -26,7 +26,7 @@ from tests.browser.delivery_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NOT_HEARD_YET = ("status of 404",)  # the administrator asks where the rider is before there is an answer
 SAID = {

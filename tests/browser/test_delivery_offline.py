@@ -22,7 +22,7 @@ from tests.browser.delivery_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 CUT = ("ERR_INTERNET_DISCONNECTED", "WebSocket connection to")  # what the browser says meanwhile
 TWO_MINUTES_MS = 120_000
@@ -115,7 +115,7 @@ def everything_once(server: Server, rider: Page) -> None:
     )
     server.wait_processed()
     rider_id = str(server.get("/v1/orders")["orders"][0]["rider_id"])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(times := times_of(server, rider_id)) < made and time.monotonic() < deadline:
         rider.wait_for_timeout(200)
     assert len(times) >= made  # it goes on while one counts

@@ -21,7 +21,7 @@ from tests.browser.delivery_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tests.browser.delivery_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NOT_HEARD_YET = ("status of 404",)  # where a rider is who has not been heard since the handover
 

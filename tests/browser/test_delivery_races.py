@@ -22,7 +22,7 @@ from tests.browser.delivery_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TOO_LATE = ("status of 409",)  # browsers call every 4xx an error
 

@@ -21,7 +21,7 @@ from tests.browser.delivery_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 START = (37.4987, 127.0276)
 STORE = (37.4979, 127.0276)
 DOOR = (37.4985, 127.0280)

@@ -25,7 +25,7 @@ from tests.browser.friends_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 REFUSED = ("ERR_INTERNET_DISCONNECTED", "ERR_FAILED", "the server responded with a status of 4")
 
 

@@ -24,7 +24,7 @@ from tests.browser.friends_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(600)]
 GHOST_WITHIN_S = 1.0
 
 

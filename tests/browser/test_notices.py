@@ -24,7 +24,7 @@ from tests.push_kit import Browser
 from tests.receiver import Receiver, receiving, wait_for
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ALLOWED: dict[str, Any] = {"permissions": ["notifications", "geolocation"], "geolocation": HOME_AT}
 # No vendor is reached from here: the browser's own part of subscribing is played, the rest is real.

@@ -22,7 +22,7 @@ from tests.browser.delivery_kit import (
 from tests.paths.grpc_client import position, stream_positions
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 HOME = {"latitude": 37.5030, "longitude": 127.0300, "text": "테헤란로 123", "detail": "302호"}
 GONE = "the server responded with a status of 4"
 

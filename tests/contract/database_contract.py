@@ -153,7 +153,7 @@ class DatabaseContract:
         def work(tx: Transaction) -> list[object]:
             put("a", 1)(tx)
             reading = asyncio.run_coroutine_threadsafe(database.read(ALL), loop)
-            return list(reading.result(timeout=10))
+            return list(reading.result(timeout=60))
 
         assert await database.write(work) == []
         assert await database.read(ALL) == [("a", 1)]

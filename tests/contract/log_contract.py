@@ -245,7 +245,7 @@ class LogContract:
             for _ in range(100):
                 taken.append(log.append(topic, [("k", b"x" * 4096)]))
         assert 0 < len(taken) < 65_536 / 4096
-        await asyncio.wait_for(log.writable(), 30)
+        await asyncio.wait_for(log.writable(), 60)
         after = log.append(topic, [("k", b"after")])
         await asyncio.gather(*taken, after)
         records = await read(log.consumer(topic, "g"), len(taken) + 1)
@@ -260,9 +260,9 @@ class LogContract:
 
     async def test_an_empty_append_is_acknowledged(self, open_log: OpenLog) -> None:
         log, topic = await open_log(DEFAULT), fresh_topic()
-        await asyncio.wait_for(log.append(topic, []), 30)
+        await asyncio.wait_for(log.append(topic, []), 60)
         before = log.append(topic, [("k", b"1")])
-        await asyncio.wait_for(log.append(topic, []), 30)
+        await asyncio.wait_for(log.append(topic, []), 60)
         assert before.done()
         await log.close()
 

@@ -179,7 +179,7 @@ class Crowd:
 
     async def _decide(self) -> None:
         """One after the other, each until it is answered: what was not answered is said again."""
-        async with httpx.AsyncClient(base_url=self.server.url, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=self.server.url, timeout=60) as http:
             while True:
                 await self.up.wait()
                 owner = self._rng.randrange(len(self.people))

@@ -111,13 +111,26 @@ class Traffic:
                 count += 1
             await asyncio.sleep(0.005)
 
-    async def stop_and_drain(self, within_s: float) -> None:
-        """Report no more; wait until all that was reported is acknowledged."""
+    async def stop_and_drain(self, patience_s: float = 60) -> None:
+        """Report no more; wait until all that was reported is acknowledged, as long as it goes on.
+
+        How long that takes is up to the machine; that nothing comes for `patience_s` is the server's fault.
+        """
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await asyncio.wait_for(self._fleet.drained(), within_s)
+        drained = asyncio.create_task(self._fleet.drained())
+        while not drained.done():
+            left = self._fleet.buffered
+            await asyncio.wait({drained}, timeout=patience_s)
+            if not drained.done() and self._fleet.buffered == left:
+                drained.cancel()
+                raise AssertionError(
+                    f"{left} positions are left, and none was acknowledged for {patience_s:.0f} s; "
+                    f"problems: {dict(self.problems)}"
+                )
+        await drained
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:

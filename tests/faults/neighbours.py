@@ -32,7 +32,7 @@ class Neighbours:
 
     def _live(self) -> None:
         seq = 0
-        with httpx.Client(base_url=self._server.url, headers=self._server.admin, timeout=20) as client:
+        with httpx.Client(base_url=self._server.url, headers=self._server.admin, timeout=60) as client:
             while not (seq and self._stop.wait(0.1)):
                 seq += 1
                 status = status_of(self._server.grpc, self._token, [position(seq)])

@@ -11,7 +11,7 @@ import pytest
 from tests.paths.test_city import FINAL, every_order, people, simulating
 from tests.server import start_server
 
-pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_every_order_ends_though_the_server_was_killed_twice(tmp_path: Path) -> None:
@@ -24,12 +24,12 @@ def test_every_order_ends_though_the_server_was_killed_twice(tmp_path: Path) -> 
         try:
             for _ in range(2):
                 seen = len(every_order(server))
-                deadline = time.monotonic() + 15
+                deadline = time.monotonic() + 60
                 while len(every_order(server)) < seen + 5 and time.monotonic() < deadline:
                     time.sleep(0.1)
                 server.kill()
                 server.start()
-            assert city.wait(150) == 0
+            assert city.wait(400) == 0
         finally:
             city.kill()
         orders = every_order(server)

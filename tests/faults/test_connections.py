@@ -65,7 +65,7 @@ class Streams:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("per_s", [120, 0], ids=["slowly", "at once"])
 def test_five_thousand_idle_streams_are_held(server: Server, per_s: float) -> None:
     token = str(server.add_user("fleet", "gateway")["token"])
@@ -165,7 +165,7 @@ async def until_closed(port: int, rude: Rude) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("door", "rude"),
     [
@@ -207,7 +207,7 @@ def test_a_handshake_that_cannot_be_read_is_answered_and_the_server_stops_cleanl
     tmp_path: Path, line: str, more: str, status: bytes
 ) -> None:
     with start_server(tmp_path / "data") as server:  # its exit code is looked at
-        with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", server.http_port), timeout=60) as sock:
             sock.sendall(f"GET {line} HTTP/1.1\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n{more}\r\n".encode())
             answer = b""
             while piece := sock.recv(4096):

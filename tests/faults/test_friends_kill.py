@@ -118,7 +118,8 @@ async def hammer(
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.alone
+@pytest.mark.timeout(600)
 async def test_ten_deaths_and_nobody_sees_what_was_hidden(tmp_path: Path) -> None:
     began_s = time.monotonic()
     evidence, took_s = await hammer(tmp_path, PEOPLE, KILLS, SEED)
@@ -138,7 +139,7 @@ async def test_ten_deaths_and_nobody_sees_what_was_hidden(tmp_path: Path) -> Non
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 async def test_the_judge_finds_a_server_that_hears_of_no_decision(tmp_path: Path) -> None:
     evidence, _ = await hammer(tmp_path, 2 * EACH + 10, 0, 1, entry=("-c", HEARS_NOTHING))
     assert judge(evidence).seen

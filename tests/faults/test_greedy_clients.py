@@ -220,7 +220,7 @@ class Deaf:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_acknowledgements_that_nobody_reads_do_not_pile_up(impatient: Server) -> None:
     """There is room for 7,281 unread ones in the stream's window, and fewer are sent: they cover many."""
     token = str(impatient.add_user("deaf", "gateway")["token"])
@@ -238,7 +238,7 @@ def test_acknowledgements_that_nobody_reads_do_not_pile_up(impatient: Server) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_device_that_takes_no_acknowledgement_is_not_read_on(impatient: Server) -> None:
     """A window of 64 bytes has room for seven acknowledgements; then the server waits, and so does the device."""
     token = str(impatient.add_user("deafer", "gateway")["token"])

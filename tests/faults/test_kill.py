@@ -48,7 +48,7 @@ async def kill_again_and_again(
             while traffic.last_ack_at < before:
                 await asyncio.sleep(0.01)
             recovery_s.append(traffic.last_ack_at - before)
-        await traffic.stop_and_drain(60)
+        await traffic.stop_and_drain()
         await asyncio.to_thread(server.wait_processed, 60)
         tracks = await read_tracks(server, list(traffic.acked))
         return compare(traffic.acked, tracks), recovery_s
@@ -56,7 +56,8 @@ async def kill_again_and_again(
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.alone
+@pytest.mark.timeout(600)
 async def test_nothing_acknowledged_is_lost_over_many_kills(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     server = Server(tmp_path / "data").start()
@@ -76,7 +77,7 @@ async def test_nothing_acknowledged_is_lost_over_many_kills(tmp_path: Path) -> N
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_the_test_finds_a_server_that_acknowledges_too_early(tmp_path: Path) -> None:
     server = Server(
         tmp_path / "data", ("log.commit_every=200ms",), entry=("-c", ACKNOWLEDGES_TOO_EARLY)

@@ -95,23 +95,23 @@ class Town:
         self._left = ORDERS
         self._gateway = {"Authorization": f"Bearer {server.add_user('fleet', 'gateway')['token']}"}
         owner = self._sign_up("owner", "store")
-        made = httpx.post(f"{server.url}/v1/stores", json=SHOP, headers=owner, timeout=30)
+        made = httpx.post(f"{server.url}/v1/stores", json=SHOP, headers=owner, timeout=60)
         self.store_id = str(made.json()["store_id"])
         menu = f"{server.url}/v1/stores/{self.store_id}/menu"
-        assert httpx.put(menu, json=MENU, headers=owner, timeout=30).status_code == 200
+        assert httpx.put(menu, json=MENU, headers=owner, timeout=60).status_code == 200
         for headers, browser in ((owner, self.shop), (self._sign_up("mina", "customer"), self.customer)):
             url = f"{server.url}/v1/push/subscriptions"
-            answer = httpx.post(url, json=browser.subscription(), headers=headers, timeout=30)
+            answer = httpx.post(url, json=browser.subscription(), headers=headers, timeout=60)
             assert answer.status_code == 201, answer.text
 
     def _sign_up(self, name: str, role: str) -> dict[str, str]:
         body = {"name": name, "password": PASSWORD, "role": role}
-        token = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=30).json()["access_token"]
+        token = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=60).json()["access_token"]
         return {"Authorization": f"Bearer {token}"}
 
     async def run(self) -> None:
         self.ready.set()
-        async with httpx.AsyncClient(base_url=self.server.url, headers=self.server.admin, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=self.server.url, headers=self.server.admin, timeout=60) as http:
             await asyncio.gather(*(self._client(http) for _ in range(CLIENTS)))
 
     async def _client(self, http: httpx.AsyncClient) -> None:
@@ -244,7 +244,7 @@ def expectation(events: list[dict[str, Any]], store_id: str) -> set[tuple[str, s
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_everybody_is_told_whatever_dies(tmp_path: Path) -> None:
     with receiving() as service:
         server = Server(tmp_path / "data", SETS, env=service.trust(tmp_path)).start()
@@ -264,7 +264,7 @@ async def test_everybody_is_told_whatever_dies(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 async def test_the_test_finds_a_consumer_that_commits_first(tmp_path: Path) -> None:
     with receiving() as service:
         entry = ("-c", COMMITS_FIRST)

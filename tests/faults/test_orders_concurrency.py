@@ -95,7 +95,7 @@ async def settled(data: Path) -> None:
     with closing(sqlite3.connect(data / "majung.db")) as database:
         for name in ("views", "own"):
             database.execute(f"ATTACH DATABASE ? AS {name}", (str(data / f"{name}.db"),))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while database.execute(BEHIND).fetchone() != (0,):
                 await asyncio.sleep(0.05)
 
@@ -103,7 +103,7 @@ async def settled(data: Path) -> None:
 async def everything_that_is_read(crowd: Crowd) -> dict[str, Any]:
     """What customers, stores, riders and the administrator are shown of orders."""
     found: dict[str, Any] = {}
-    async with httpx.AsyncClient(base_url=crowd.server.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=crowd.server.url, timeout=60) as http:
         for person in [person for people in crowd.people.values() for person in people]:
             paths = ["/v1/orders?limit=200", "/v1/orders?limit=200&open=true"]
             paths += ["/v1/riders/me/job"] if person.kind is Actor.RIDER else []
@@ -129,7 +129,7 @@ def summary(evidence: Evidence) -> str:
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_sixty_four_clients_two_hundred_orders_ten_deaths(tmp_path: Path) -> None:
     began = time.monotonic()
     evidence = await stampede(tmp_path, SEED, 200, 10, (1.0, 2.5))
@@ -285,7 +285,7 @@ PLANTED: dict[Callable[[Evidence], None], str] = {
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_the_judge_finds_what_was_planted(good: Evidence, plant: Callable[[Evidence], None]) -> None:
     evidence = deepcopy(good)

@@ -96,17 +96,17 @@ class Crowd:
 
     def _open_shop(self) -> str:
         body = {"name": "owner", "password": PASSWORD, "role": "store"}
-        token = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=30).json()["access_token"]
+        token = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=60).json()["access_token"]
         owner = {"Authorization": f"Bearer {token}"}
-        made = httpx.post(f"{self.server.url}/v1/stores", json=SHOP, headers=owner, timeout=30)
+        made = httpx.post(f"{self.server.url}/v1/stores", json=SHOP, headers=owner, timeout=60)
         store_id = str(made.json()["store_id"])
-        put = httpx.put(f"{self.server.url}/v1/stores/{store_id}/menu", json=MENU, headers=owner, timeout=30)
+        put = httpx.put(f"{self.server.url}/v1/stores/{store_id}/menu", json=MENU, headers=owner, timeout=60)
         assert put.status_code == 200, put.text
         return store_id
 
     async def run(self) -> None:
         self.ready.set()
-        async with httpx.AsyncClient(base_url=self.server.url, headers=self.server.admin, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=self.server.url, headers=self.server.admin, timeout=60) as http:
             await asyncio.gather(*(self._client(http) for _ in range(CLIENTS)))
 
     async def _client(self, http: httpx.AsyncClient) -> None:
@@ -185,7 +185,7 @@ async def hammer(server: Server, kills: int, rng: random.Random) -> Crowd:
 
 
 async def all_published(data: Path) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with closing(sqlite3.connect(data / "majung.db")) as database:
             while database.execute("SELECT 1 FROM outbox WHERE status = 'pending' LIMIT 1").fetchone():
                 await asyncio.sleep(0.05)
@@ -237,7 +237,7 @@ def judge(acked: dict[tuple[str, int], str], records: list[OrderEvent], data: Pa
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_every_acknowledged_change_is_in_the_log_once_in_effect(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", SETS).start()
     try:
@@ -252,7 +252,7 @@ async def test_every_acknowledged_change_is_in_the_log_once_in_effect(tmp_path: 
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_the_test_finds_a_relay_that_marks_before_it_publishes(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", SETS, entry=("-c", MARKS_BEFORE_IT_PUBLISHES)).start()
     try:

@@ -42,7 +42,7 @@ def moody(call: Call) -> Reply:
 async def missing_after_kills(server: Server, shop: Receiver, kills: int, seed: int) -> tuple[set[str], int]:
     """What happened and was not told, and how much happened."""
     wish = {"url": shop.url, "events": ["majung.order.*"]}
-    made = httpx.post(f"{server.url}/v1/webhooks", json=wish, headers=server.admin, timeout=30)
+    made = httpx.post(f"{server.url}/v1/webhooks", json=wish, headers=server.admin, timeout=60)
     assert made.status_code == 201, made.text
     webhook_id = made.json()["webhook"]["webhook_id"]
     await hammer(server, kills, random.Random(seed))
@@ -66,7 +66,7 @@ async def missing_after_kills(server: Server, shop: Receiver, kills: int, seed: 
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_nothing_is_missing_after_kills(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", (*SETS, *MORE)).start()
     try:
@@ -80,7 +80,7 @@ async def test_nothing_is_missing_after_kills(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_the_test_finds_a_courier_that_marks_before_it_sends(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", (*SETS, *MORE), entry=("-c", MARKS_BEFORE_IT_SENDS)).start()
     try:

@@ -33,7 +33,7 @@ def stream_positions(address: str, token: str, messages: Iterable[bytes]) -> int
     """`StreamPositions`; the last acknowledged seq. Raises grpc.RpcError."""
     with grpc.insecure_channel(address) as channel:
         call = channel.stream_unary(f"{SERVICE}/StreamPositions")
-        answer = call(iter(messages), metadata=metadata(token), timeout=20)
+        answer = call(iter(messages), metadata=metadata(token), timeout=60)
     return int(location_pb2.StreamAck.FromString(answer).last_acked_seq)
 
 
@@ -41,7 +41,7 @@ def track_positions(address: str, token: str, messages: Iterable[bytes]) -> list
     """`TrackPositions`; every acknowledgement. Raises grpc.RpcError."""
     with grpc.insecure_channel(address) as channel:
         call = channel.stream_stream(f"{SERVICE}/TrackPositions")
-        answers = call(iter(messages), metadata=metadata(token), timeout=20)
+        answers = call(iter(messages), metadata=metadata(token), timeout=60)
         return [int(location_pb2.StreamAck.FromString(answer).last_acked_seq) for answer in answers]
 
 

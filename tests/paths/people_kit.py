@@ -53,7 +53,7 @@ class Town:
 
     def sign_up(self, name: str, role: str) -> dict[str, str]:
         body = {"name": name, "password": PASSWORD, "role": role}
-        answer = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=30)
+        answer = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=60)
         assert answer.status_code == 201, answer.text
         return bearer(answer.json()["access_token"])
 

@@ -17,7 +17,7 @@ import pytest
 from majung.auth.model import Role
 from tests.server import Server, majung, start_server
 
-NOTICED_WITHIN_S = 10.0
+NOTICED_WITHIN_S = 60.0
 OPEN_PATHS = {
     "/v1/oauth/token",
     "/v1/oauth/jwks.json",
@@ -201,7 +201,7 @@ def test_every_door_asks(module_server: Server) -> None:
         url = module_server.url + re.sub(r"\{[^}]*\}", "rider-1", path)
         for method in methods.keys() & {"get", "post", "put", "patch", "delete"}:
             for headers in ({}, bearer("x.y.z"), bearer("mjd_a_b"), basic(f"nobody-{asked}", "wrong one")):
-                answer = httpx.request(method, url, headers=headers, timeout=10)
+                answer = httpx.request(method, url, headers=headers, timeout=60)
                 assert answer.status_code == 401, f"{method} {path} {headers}: {answer.status_code}"
                 asked += 1
     assert asked >= 40

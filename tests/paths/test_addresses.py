@@ -31,7 +31,7 @@ def find(server: Server, q: str, **more: Any) -> dict[str, Any]:
     return dict(server.get("/v1/addresses", q=q, **more))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_whole_list_at_first_use(whole: Server) -> None:
     """The first question begins the index, and is answered all the same; streets come when it is made."""
     first = find(whole, "역삼동")

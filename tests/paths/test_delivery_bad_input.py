@@ -304,7 +304,7 @@ def test_an_order_that_costs_more_than_can_be(four: Four) -> None:
 @pytest.mark.parametrize("role", ["customer", "store", "rider"])
 def test_names_that_are_none(four: Four, name: str, role: str) -> None:
     body = {"name": name, "password": "a long password", "role": role}
-    answer = httpx.post(f"{four.server.url}/v1/sign-up", json=body, timeout=30)
+    answer = httpx.post(f"{four.server.url}/v1/sign-up", json=body, timeout=60)
     told = problem(answer, 400, "bad-request")
     assert "\u202e" not in told["detail"], "the mark is not sent back"
 

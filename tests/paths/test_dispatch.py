@@ -34,13 +34,13 @@ class Person:
     def __init__(self, server: Server, name: str, role: str) -> None:
         self.server = server
         body = {"name": name, "password": PASSWORD, "role": role}
-        answer = httpx.post(f"{server.url}/v1/sign-up", json=body, timeout=30)
+        answer = httpx.post(f"{server.url}/v1/sign-up", json=body, timeout=60)
         assert answer.status_code == 201, answer.text
         self.token = str(answer.json()["access_token"])
 
     def __call__(self, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return httpx.request(method, f"{self.server.url}{path}", headers=headers, json=body, timeout=30)
+        return httpx.request(method, f"{self.server.url}{path}", headers=headers, json=body, timeout=60)
 
     def post(self, path: str, body: Any = None, status: int = 200) -> dict[str, Any]:
         answer = self("POST", path, {} if body is None else body)
@@ -63,7 +63,7 @@ class Rider(Person):
         place = {"latitude": SHOP["latitude"] + north_deg, "longitude": SHOP["longitude"]}
         with self.socket("/v1/positions/stream") as phone:
             phone.send(json.dumps({"session_id": name, "seq": 1, "device_time_ms": now_ms, **place}))
-            assert json.loads(phone.recv(10)) == {"last_acked_seq": 1}
+            assert json.loads(phone.recv(60)) == {"last_acked_seq": 1}
         assert self.post("/v1/riders/me/duty", {"on": True})["on"]
 
     def socket(self, path: str) -> ClientConnection:
@@ -92,7 +92,7 @@ def wait(look: Callable[[], Any], within_s: float = 60) -> Any:
 
 def heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
     """The next message, which is of this kind."""
-    message = dict(json.loads(socket.recv(20)))
+    message = dict(json.loads(socket.recv(60)))
     assert message["type"] == kind, message
     return message
 

@@ -71,6 +71,7 @@ def close_and_measure(server: Server, way: Callable[[Person, Person], object]) -
     return took_s
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_open_closes_within_a_second(server: Server, way: str) -> None:
@@ -79,6 +80,7 @@ def test_what_is_open_closes_within_a_second(server: Server, way: str) -> None:
     assert min(took_s) < WITHIN_S
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_end_closes_within_a_second(server: Server) -> None:
     owner, viewer = near_pair(server)

@@ -304,7 +304,7 @@ def test_erased_is_gone_for_everybody_for_good(tmp_path_factory: pytest.TempPath
             wrong = mina.ask("DELETE", "/v1/friends/me", {"password": "wrong horse"})
             assert wrong.status_code == 403
             mina("DELETE", "/v1/friends/me", {"password": PASSWORD})
-            his.wait(lambda message: message.get("type") in ("friends_changed", "left"))
+            his.wait(lambda message: message["type"] == "left" and message["person_id"] == mina.id)
             with pytest.raises(ConnectionClosed):
                 while True:
                     hers.recv(WITHIN_S)

@@ -110,7 +110,7 @@ def same(found: list[Told], wanted: list[Told]) -> bool:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_two_friends_are_told_equals_the_files(server: Server, fixes: list[Fix]) -> None:
     friends = Friends(server)
     everything: list[list[Told]] = []

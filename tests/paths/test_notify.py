@@ -68,7 +68,7 @@ class Town:
                     "longitude": west + (longitude - west) * part,
                 }
                 phone.send(json.dumps({**fix, **place, "accuracy_m": 8}))
-                while json.loads(phone.recv(10))["last_acked_seq"] < self.seq:
+                while json.loads(phone.recv(60))["last_acked_seq"] < self.seq:
                     pass
 
     def order(self) -> str:
@@ -107,7 +107,7 @@ def heard(socket: ClientConnection, until_kind: str) -> list[dict[str, Any]]:
     """Notices of a stream, up to one of that kind."""
     found: list[dict[str, Any]] = []
     while True:
-        message = json.loads(socket.recv(20))
+        message = json.loads(socket.recv(60))
         if message["type"] == "notice":
             found.append(message)
             if message["kind"] == until_kind:

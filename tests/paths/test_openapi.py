@@ -61,7 +61,7 @@ def gives_null(case: Any) -> bool:
     return any(value is None or value == "null" for value in values)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @fuzzed.parametrize()
 @settings(
     max_examples=8,

@@ -92,7 +92,7 @@ description: dict[str, Any] = msgspec.json.decode(api_description())
 fuzzed = schemathesis.openapi.from_dict(description).include(path_regex=DOORS).exclude(path_regex=ENDLESS)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @fuzzed.parametrize()
 @settings(
     max_examples=3,

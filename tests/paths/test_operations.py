@@ -36,7 +36,7 @@ def fleet(module_server: Server) -> str:
 
 
 def wait_for_quarantine(server: Server, count: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while sum(server.get("/v1/quarantine")["reasons"].values()) < count:
         assert time.monotonic() < deadline
 
@@ -125,7 +125,7 @@ def test_rates_come_from_two_looks(server: Server) -> None:
     token = server.add_user("fleet", "gateway")["token"]
     assert set(server.stats()["rates"].values()) == {0.0}
     stream_positions(server.grpc, token, [position(n, rider_id="a") for n in range(1, 101)])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while server.stats()["rates"]["received_per_s"] == 0.0:
         assert time.monotonic() < deadline
     rates = server.stats()["rates"]

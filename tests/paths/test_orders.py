@@ -30,7 +30,7 @@ PNG = base64.b64decode(
 )
 
 
-_http = httpx.Client(timeout=30)  # one for all: a client of its own for each call costs more than the call
+_http = httpx.Client(timeout=60)  # one for all: a client of its own for each call costs more than the call
 
 
 class Caller:
@@ -67,7 +67,7 @@ class Four:
 
     def _sign_up(self, name: str, role: str) -> Caller:
         body = {"name": name, "password": PASSWORD, "role": role}
-        answer = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=30)
+        answer = httpx.post(f"{self.server.url}/v1/sign-up", json=body, timeout=60)
         assert answer.status_code == 201, answer.text
         return Caller(self.server, {"Authorization": f"Bearer {answer.json()['access_token']}"})
 

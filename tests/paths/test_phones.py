@@ -40,7 +40,7 @@ class Phone:
     def post(self, path: str, body: object, **options: Any) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **options.pop("headers", {})}
-        return httpx.post(self.server.url + path, content=content, headers=headers, timeout=30, **options)
+        return httpx.post(self.server.url + path, content=content, headers=headers, timeout=60, **options)
 
     def track(self) -> list[dict[str, Any]]:
         """Everything in history, when all that was acknowledged is processed."""

@@ -76,7 +76,7 @@ def snapshot_of(server: Server, headers: dict[str, str]) -> set[str]:
     url = f"ws://127.0.0.1:{server.http_port}/v1/live"
     with connect(url, additional_headers=headers, max_size=None, compression=None) as socket:
         socket.send(json.dumps({"subscribe": {"id": "all", "area": world}}))
-        message = json.loads(socket.recv(timeout=20))
+        message = json.loads(socket.recv(timeout=60))
         assert message["type"] == "snapshot", message
         return {found["rider_id"] for found in message["positions"]}
 
@@ -115,7 +115,7 @@ def test_a_grant_that_is_taken_away_ends_every_read(reads: Server) -> None:
         one = [get(reads, f"/v1/riders/twin-a/{path}", headers).status_code for path in ("position", "track")]
         return [*one, len(batch["positions"]), len(nearest["riders"])]
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while seen() != [200, 200, 1, 1]:
         assert time.monotonic() < deadline, seen()
     httpx.delete(grant, headers=reads.admin).raise_for_status()

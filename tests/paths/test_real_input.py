@@ -78,7 +78,7 @@ def bus_points(shared_data: Path) -> tuple[Path, dict[str, list[Point]]]:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_geolife_point_for_point(archive: Server, shared_data: Path) -> None:
     file = shared_data / "geolife" / "geolife_sample.txt.gz"
     with gzip.open(file, "rt", newline="") as text:

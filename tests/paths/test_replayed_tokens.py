@@ -28,17 +28,17 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Four]:
 
 def sign_in(four: Four, name: str) -> dict[str, Any]:
     data = {"grant_type": "password", "username": name, "password": PASSWORD}
-    return dict(httpx.post(f"{four.server.url}/v1/oauth/token", data=data, timeout=30).json())
+    return dict(httpx.post(f"{four.server.url}/v1/oauth/token", data=data, timeout=60).json())
 
 
 def refresh(four: Four, token: str) -> httpx.Response:
     data = {"grant_type": "refresh_token", "refresh_token": token}
-    return httpx.post(f"{four.server.url}/v1/oauth/token", data=data, timeout=30)
+    return httpx.post(f"{four.server.url}/v1/oauth/token", data=data, timeout=60)
 
 
 def place(four: Four, token: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.post(f"{four.server.url}/v1/orders", json=four.wish(), headers=headers, timeout=30)
+    return httpx.post(f"{four.server.url}/v1/orders", json=four.wish(), headers=headers, timeout=60)
 
 
 def refused(four: Four, token: str) -> None:
@@ -49,7 +49,7 @@ def refused(four: Four, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     for path in ("/v1/orders", "/v1/orders/o-1", "/v1/me", f"/v1/orders/events?access_token={token}"):
         found = {} if "?" in path else headers
-        answer = httpx.get(f"{four.server.url}{path}", headers=found, timeout=30)
+        answer = httpx.get(f"{four.server.url}{path}", headers=found, timeout=60)
         assert answer.status_code == 401, f"{path}: {answer.text}"
         assert 'Bearer realm="majung"' in answer.headers["www-authenticate"]
     address = f"ws://127.0.0.1:{four.server.http_port}/v1/orders/live?access_token={token}"
@@ -123,7 +123,7 @@ def test_a_token_that_somebody_else_signed_or_that_was_changed(four: Four) -> No
 def test_an_expired_token(tmp_path: Path) -> None:
     with start_server(tmp_path / "data", *SETS, "auth.token_for=1s") as server:
         body = {"name": "mina", "password": PASSWORD, "role": "customer"}
-        signed_up = httpx.post(f"{server.url}/v1/sign-up", json=body, timeout=30).json()
+        signed_up = httpx.post(f"{server.url}/v1/sign-up", json=body, timeout=60).json()
         headers = {"Authorization": f"Bearer {signed_up['access_token']}"}
         while (answer := httpx.get(f"{server.url}/v1/orders", headers=headers)).status_code == 200:
             time.sleep(0.05)

@@ -30,7 +30,7 @@ def test_built_then_served_with_turns_in_the_callers_language(shared_data: Path,
 
         def route(end: tuple[float, float], languages: str) -> httpx.Response:
             accept = {**headers, "Accept-Language": languages}
-            return httpx.get(url, params=between(SE, end), headers=accept, timeout=30)
+            return httpx.get(url, params=between(SE, end), headers=accept, timeout=60)
 
         korean = route(LIBERDADE, "ko-KR,ko;q=0.9,en;q=0.8").json()
         english = route(LIBERDADE, "fr, en;q=0.5, ko;q=0.1").json()

@@ -36,7 +36,7 @@ def report(device: Device, count: int) -> None:
 
 
 async def drained(device: Device | Fleet) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await device.drained()
 
 
@@ -91,7 +91,7 @@ async def test_a_late_server_is_not_flooded(server: AckServer, tmp_path: Path) -
         report(rider, 100)
         await rider.saved()
         assert rider._reporter is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while rider.totals.sent < 17:
                 await asyncio.sleep(0)
         await server.until(lambda: len(server.positions) >= 2)

@@ -155,7 +155,7 @@ def first_of_stream(caller: Caller, query: str) -> str:
     address = f"{caller._url.replace('http', 'ws', 1)}/v1/orders/live?{query}&access_token={token}"
     try:
         with connect(address, compression=None) as socket:
-            return str(socket.recv(10))
+            return str(socket.recv(60))
     except InvalidStatus as refused:
         assert refused.response.status_code == 403
         return json.dumps(json.loads(refused.response.body), ensure_ascii=False)

@@ -51,7 +51,7 @@ class Caller:
 
     def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {**self.headers, **more.pop("headers", {})}
-        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=30, **more)
+        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=60, **more)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def signed_up(server: Server, name: str, role: str) -> Caller:
     body = {"name": name, "password": PASSWORD, "role": role}
-    answer = httpx.post(f"{server.url}/v1/sign-up", json=body, timeout=30)
+    answer = httpx.post(f"{server.url}/v1/sign-up", json=body, timeout=60)
     assert answer.status_code == 201, answer.text
     return Caller(server, answer.json()["access_token"])
 

@@ -67,7 +67,7 @@ def test_a_secure_channel_reports(secured: Secured) -> None:
     token = secured.server.add_device("secured")["token"]
     with grpc.secure_channel(secured.grpc, grpc.ssl_channel_credentials(secured.roots)) as channel:
         method = channel.stream_unary(f"{SERVICE}/StreamPositions")
-        answer = method(iter([position(1), position(2)]), metadata=metadata(token), timeout=20)
+        answer = method(iter([position(1), position(2)]), metadata=metadata(token), timeout=60)
     assert location_pb2.StreamAck.FromString(answer).last_acked_seq == 2
 
 

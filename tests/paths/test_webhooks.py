@@ -187,7 +187,7 @@ def test_the_receiver_of_the_documentation_takes_what_is_sent(four: Four, tmp_pa
                 four.end(order)
         finally:
             receiver.terminate()
-            told = receiver.communicate(timeout=20)[0]
+            told = receiver.communicate(timeout=60)[0]
         if wanted == 204:
             assert told.count(f"{order['order_id']} is RECEIVED (version 1)") == 1, "once in effect"
 

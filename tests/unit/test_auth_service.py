@@ -258,7 +258,7 @@ class HeldHasher(PasswordHasher):
         self.go = threading.Event()
 
     def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
-        assert self.go.wait(30)
+        assert self.go.wait(60)
         return super().verify(hash, password)
 
 

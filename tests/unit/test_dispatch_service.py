@@ -343,12 +343,12 @@ async def test_from_the_log_in_the_background(city: City) -> None:
     bell, leave = city.dispatch.listen("r")
     order = await city.order()
     while city.offer("r") is None:
-        await asyncio.wait_for(bell.wait(), 10)
+        await asyncio.wait_for(bell.wait(), 60)
         bell.clear()
     await city.dispatch.accept(city.offered("r").offer_id, "r")
     await city.finish(order, "r")
     while city.dispatch.standing("r").order_id:
-        await asyncio.wait_for(bell.wait(), 10)
+        await asyncio.wait_for(bell.wait(), 60)
         bell.clear()
     leave()
     for task in work:

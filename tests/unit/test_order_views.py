@@ -119,7 +119,7 @@ class TestLostAndMadeAgain:
     async def test_rebuild_on_a_running_server_equals_what_was(self, kit: Kit) -> None:
         await kit.happen([e for number in range(5) for e in story(number, number + 1)])
         before = await everything(kit)
-        await asyncio.wait_for(kit.views.rebuild(), 5)
+        await asyncio.wait_for(kit.views.rebuild(), 60)
         await kit.happen(story(9, 2))
         after = await everything(kit)
         assert after.pop("ord-0009")[0].version == 2

@@ -54,7 +54,7 @@ def put_away(kit: Kit) -> list[str]:
 
 
 async def all_is_there(kit: Kit) -> None:
-    await asyncio.wait_for(kit.views.restored.wait(), 10)
+    await asyncio.wait_for(kit.views.restored.wait(), 60)
     found = await kit.views.search(Search(), 200)
     assert {order.order_id: order.version for order in found} == {
         f"ord-{number:04d}": number % 7 + 1 for number in range(ORDERS)
@@ -86,7 +86,7 @@ async def test_a_write_that_meets_damage_loses_no_event(kit: Kit) -> None:
     damage(kit.folder / "views.db")
     news = [e for number in range(200, 260) for e in story(number, 2)]
     await kit.happen(news)
-    await asyncio.wait_for(kit.views.restored.wait(), 10)
+    await asyncio.wait_for(kit.views.restored.wait(), 60)
     for number in range(200, 260):
         assert (await kit.views.order(f"ord-{number:04d}", 2)).version == 2
     assert len(put_away(kit)) == 1
@@ -100,14 +100,14 @@ async def test_a_start_on_a_damaged_file(kit: Kit) -> None:
             "UPDATE view_meta SET value = 'no' WHERE name = 'complete'"
         )  # the start empties it
         connection.commit()
-    await asyncio.wait_for(kit.start(), 10)
+    await asyncio.wait_for(kit.start(), 60)
     await all_is_there(kit)
 
 
 async def test_a_start_on_a_file_that_is_none(kit: Kit) -> None:
     await kit.end_life()
     (kit.folder / "views.db").write_bytes(random.Random(8).randbytes(100_000))
-    await asyncio.wait_for(kit.start(), 10)
+    await asyncio.wait_for(kit.start(), 60)
     await all_is_there(kit)
 
 
@@ -117,4 +117,4 @@ async def test_the_newest_two_damaged_files_are_kept(kit: Kit) -> None:
         await asyncio.sleep(0.002)  # their names tell the millisecond
     assert len(put_away(kit)) == 2
     kit.views.lost()
-    await asyncio.wait_for(kit.views.restored.wait(), 10)
+    await asyncio.wait_for(kit.views.restored.wait(), 60)

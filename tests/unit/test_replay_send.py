@@ -158,7 +158,7 @@ async def test_it_can_be_stopped(server: AckServer, tmp_path: Path) -> None:
     stop = asyncio.Event()
     server.on_position = lambda _: stop.set()
     plan = ReplayPlan(server.target, "t", speed=1.0, retry=QUICK)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         progress = await replay(plan, [recorded(tmp_path, "r", [0, 3600])], stop=stop)
     assert (progress.complete, progress.gave_up) == (False, "it was stopped")
 

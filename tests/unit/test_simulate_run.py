@@ -69,7 +69,7 @@ async def test_a_kept_buffer_goes_on_with_its_sessions(server: AckServer, tmp_pa
 
 
 async def test_the_duration_ends_it(server: AckServer, tmp_path: Path) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         progress = await simulate(plan(server, tmp_path, duration_s=0.3))
     assert progress.drained
     assert progress.totals.reported > 0

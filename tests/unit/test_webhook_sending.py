@@ -208,7 +208,7 @@ async def test_a_slow_endpoint_delays_nobody_else(home: House) -> None:
     stuck = threading.Event()
 
     def slowly(call: Call) -> Reply:
-        stuck.wait(20)
+        stuck.wait(60)
         return YES
 
     with receiving(slowly) as slow, receiving() as quick:
