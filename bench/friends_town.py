@@ -18,7 +18,8 @@ from majung.auth import store as accounts
 from majung.auth.model import Role
 from majung.auth.signin import NO_PASSWORD
 from majung.auth.tokens import AccessTokens
-from majung.compose import database_path, open_services
+from majung.compose import open_services
+from majung.data_folder import database_path
 from majung.ports import Transaction
 from majung.services import Services
 from majung.settings import Settings

@@ -1,6 +1,7 @@
 """The `majung` command. Parses, then calls; errors are one line that says what to do."""
 
 import asyncio
+import importlib
 import signal
 import sys
 from pathlib import Path
@@ -161,12 +162,29 @@ def version() -> None:
     typer.echo(f"majung {majung.__version__}")
 
 
-def main() -> None:
-    """The entry point."""
-    from majung import cli_accounts, cli_replay, cli_routing, cli_simulate
+ELSEWHERE = {
+    "user": "majung.cli_accounts",
+    "device": "majung.cli_accounts",
+    "simulate": "majung.cli_simulate",
+    "replay": "majung.cli_replay",
+    "routing": "majung.cli_routing",
+}
+"""The commands that modules of their own add, each by its `register`."""
 
-    cli_accounts.register(app)
-    cli_simulate.register(app)
-    cli_replay.register(app)
-    cli_routing.register(app)
+
+def main() -> None:
+    """The entry point.
+
+    Only what the command line names is imported: the simulator alone takes half a second to load, and
+    `majung serve` and `majung user` have no use for it.
+    """
+    named = sys.argv[1] if len(sys.argv) > 1 else ""
+    here = {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
+    modules = (
+        set() if named in here else {ELSEWHERE[named]} if named in ELSEWHERE else set(ELSEWHERE.values())
+    )
+    for module in sorted(modules):
+        importlib.import_module(module).register(app)
     app()

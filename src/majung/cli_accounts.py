@@ -194,7 +194,7 @@ def _or_exit(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _open_and(data: Path, use: Callable[[Accounts], Awaitable[T]]) -> T:
-    from majung.compose import open_database
+    from majung.data_folder import open_database
 
     async with open_database(data) as database:
         return await _with_accounts(database, use)
@@ -213,7 +213,7 @@ async def _with_accounts(database: Database, use: Callable[[Accounts], Awaitable
 
 async def _erase(data: Path, name: str) -> None:
     from majung.clock import SystemClock
-    from majung.compose import open_database
+    from majung.data_folder import open_database
     from majung.friends.erase import erase_named
 
     clock = SystemClock()
@@ -223,7 +223,7 @@ async def _erase(data: Path, name: str) -> None:
 
 async def _add_many(data: Path, role: Role, names: list[str]) -> list[NewUser]:
     from majung.clock import SystemClock
-    from majung.compose import open_database
+    from majung.data_folder import open_database
 
     async with open_database(data) as database:
         return await bulk.add_many(database, SystemClock(), role, names)

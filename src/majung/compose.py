@@ -5,7 +5,6 @@ A URL in `backends.*` names the implementation of each port; nothing else in Maj
 
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from majung.addresses.service import AddressService
 from majung.auth.limits import RateLimiter
@@ -19,6 +18,7 @@ from majung.backends.embedded.livestore import EmbeddedLiveStore
 from majung.backends.embedded.log import EmbeddedLog
 from majung.backends.embedded.remade import RemadeDatabase
 from majung.clock import Clock, SystemClock
+from majung.data_folder import database_path, prepare_folder, views_path
 from majung.dispatch.service import Dispatch
 from majung.eta.service import EtaService
 from majung.friends.channels import BucketChannels
@@ -61,38 +61,11 @@ _KNOWN = {
 }
 
 
-def database_path(data: Path) -> Path:
-    """Where the embedded database of a data folder is."""
-    return data / "majung.db"
-
-
-def views_path(data: Path) -> Path:
-    """Where the views of orders are; the file may be deleted while no server runs."""
-    return data / "views.db"
-
-
-def prepare_folder(data: Path) -> None:
-    """Make the data folder, for its owner alone: it holds keys and where people were."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
 def _require_known(settings: Settings) -> None:
     for port, url in _KNOWN.items():
         given = getattr(settings.backends, port)
         if given != url:
             raise ValueError(f"backends.{port}: {given!r} is not supported by this version; use {url!r}")
-
-
-@contextlib.asynccontextmanager
-async def open_database(data: Path) -> AsyncIterator[EmbeddedDatabase]:
-    """The database alone, for commands that work beside a running server."""
-    prepare_folder(data)
-    database = EmbeddedDatabase(database_path(data))
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ from websockets.exceptions import WebSocketException
 from majung.auth import bulk as accounts
 from majung.auth.model import Role
 from majung.clock import SystemClock
-from majung.compose import open_database
+from majung.data_folder import open_database
 from majung.friends import bulk
 from majung.friends.consent import Mode, Sharing
 from tests.server import Server

@@ -1,4 +1,4 @@
-"""serve → domains → ports; `wire` does no I/O; only `compose` knows backends."""
+"""serve → domains → ports; `wire` does no I/O; only `compose` and `data_folder` know backends."""
 
 import ast
 from pathlib import Path
@@ -68,10 +68,10 @@ def offences(path: Path, source: Path = SOURCE) -> list[str]:
     def forbid(prefix: str, why: str) -> None:
         bad.extend(f"{name} ({why})" for name in imported if (name + ".").startswith(prefix + "."))
 
-    if part[0] not in ("backends", "compose"):
+    if part[0] not in ("backends", "compose", "data_folder"):
         forbid("majung.backends", "only compose chooses backends")
     if part[0] in DOMAINS or part[0] in ("wire", "ports", "clock", "tasks", "settings", "backends"):
-        for entry in ("serve", "compose", "services", *ENTRY_POINTS):
+        for entry in ("serve", "compose", "data_folder", "services", *ENTRY_POINTS):
             forbid(f"majung.{entry}", "domains do not know their entry points")
     if part[0] == "wire":
         for module in IO_MODULES:

@@ -11,7 +11,7 @@ from majung.auth.credentials import new_secret
 from majung.auth.model import Role
 from majung.auth.service import AuthService
 from majung.clock import SystemClock
-from majung.compose import open_database
+from majung.data_folder import open_database
 from majung.demo import free_friend
 from majung.ports import Conflict, Database
 from majung.settings import AuthSettings
