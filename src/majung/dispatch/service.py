@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from majung.auth.model import Forbidden
 from majung.clock import Clock
+from majung.consuming import decoded, follow
 from majung.dispatch import ledger
 from majung.dispatch import store as sql
 from majung.dispatch.desk import CONFIRM_AFTER_MS, ms
@@ -23,7 +23,7 @@ from majung.orders.model import Actor, ActorRef, Command, CommandArgs, Order, Or
 from majung.orders.service import OrderConflict, RiderTaken
 from majung.orders.store import decode_event
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
-from majung.ports import Database, LiveStore, Log, PortError, Transaction
+from majung.ports import Database, LiveStore, Log, LogRecord, PortError, Transaction
 from majung.routing.model import Place, Way
 from majung.settings import DispatchSettings
 
@@ -82,19 +82,11 @@ class Dispatch(Matching):
     async def consume(self) -> None:
         """Take `order.events.v1` until cancelled; what is committed has been entered."""
         await self.load()
-        consumer = self._log.consumer(ORDER_EVENTS_TOPIC, GROUP)
-        try:
-            while True:
-                events: list[OrderEvent] = []
-                for record in await consumer.poll(_BATCH, _LINGER_S):
-                    try:
-                        events.append(decode_event(record.value))
-                    except msgspec.DecodeError as problem:
-                        log.error("undecodable", offset=record.offset, problem=str(problem))
-                await self.observe(events)
-                await consumer.commit()
-        finally:
-            await consumer.close()
+
+        async def take(records: list[LogRecord]) -> None:
+            await self.observe([event for _, event in decoded(ORDER_EVENTS_TOPIC, records, decode_event)])
+
+        await follow(self._log, ORDER_EVENTS_TOPIC, GROUP, take, _BATCH, _LINGER_S)
 
     async def observe(self, events: Sequence[OrderEvent]) -> None:
         """What happened to orders, in the order of each; seen ones are dropped. Raises PortError."""

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from majung.clock import Clock
+from majung.consuming import decoded
 from majung.eta.book import Book
 from majung.eta.follow import compute, event_happened, learn_of_end, rider_seen, streets_found
 from majung.eta.keep import Keeper, calibration, load
@@ -22,7 +23,7 @@ from majung.eta.learned import Learned
 from majung.eta.model import Calibration, Eta, LateOrders, SlimEvent, Tracked
 from majung.orders.model import OrderState
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
-from majung.ports import Database, LiveStore, Log, LogRecord, PortError
+from majung.ports import Database, LiveStore, Log, PortError
 from majung.positions.geodesy import distance_m
 from majung.positions.model import LivePosition
 from majung.routing.model import Place
@@ -133,7 +134,7 @@ class EtaService:
             consumer.seek(self._offsets)
             while True:
                 records = await consumer.poll(_BATCH, _LINGER_S)
-                await self.observe([event for record in records if (event := _read(record))])
+                await self.observe([event for _, event in decoded(ORDER_EVENTS_TOPIC, records, _decode)])
                 self._offsets = consumer.position()
                 if await self._save_when_due():
                     await consumer.commit()
@@ -318,14 +319,6 @@ class EtaService:
             self._book.end(order_id, now_ms)
         self._book.forget_ended(now_ms - _KEEP_ENDED_MS)
         await self._keeper.drop(now_ms - _KEEP_ENDED_MS, now_ms - _ms(self._settings.keep_for))
-
-
-def _read(record: LogRecord) -> SlimEvent | None:
-    try:
-        return _decode(record.value)
-    except msgspec.DecodeError as problem:
-        log.error("order_event_undecodable", offset=record.offset, problem=str(problem))
-        return None
 
 
 def _has_moved(tracked: Tracked) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from majung.clock import Clock
+from majung.consuming import decoded, follow
 from majung.dispatch.model import OfferView
 from majung.notify import store as sql
 from majung.notify.model import CarriedOrder, Draft, Kind, Near, Notice, SeenEvent
@@ -22,7 +23,7 @@ from majung.notify.words import text_of
 from majung.observe.families import Counted, Figure, Level
 from majung.orders.model import Command
 from majung.outbox.relay import ORDER_EVENTS_TOPIC
-from majung.ports import Database, LiveStore, Log, PortError, Transaction
+from majung.ports import Database, LiveStore, Log, LogRecord, PortError, Transaction
 from majung.positions.model import LivePosition
 from majung.settings import NotifySettings
 
@@ -87,19 +88,11 @@ class Notifier:
 
     async def consume(self) -> None:
         """Take `order.events.v1` until cancelled; what is committed has become notices."""
-        consumer = self._log.consumer(ORDER_EVENTS_TOPIC, GROUP)
-        try:
-            while True:
-                events: list[SeenEvent] = []
-                for record in await consumer.poll(_BATCH, _LINGER_S):
-                    try:
-                        events.append(_decode(record.value))
-                    except msgspec.DecodeError as problem:
-                        log.error("undecodable", offset=record.offset, problem=str(problem))
-                await self.observe(events)
-                await consumer.commit()
-        finally:
-            await consumer.close()
+
+        async def take(records: list[LogRecord]) -> None:
+            await self.observe([event for _, event in decoded(ORDER_EVENTS_TOPIC, records, _decode)])
+
+        await follow(self._log, ORDER_EVENTS_TOPIC, GROUP, take, _BATCH, _LINGER_S)
 
     async def observe(self, events: Sequence[SeenEvent]) -> None:
         """What happened to orders, in the order of each; what was seen before changes nothing. Raises PortError."""

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from majung.clock import Clock
+from majung.consuming import decoded
 from majung.orders import view_store
 from majung.orders.model import Order, OrderEvent, OrderState
 from majung.orders.order_live import OrderLive
@@ -112,7 +113,7 @@ class OrderViews:
             self.restored.set()
             self._remade = False
             while (records := await self._poll(consumer)) is not None:
-                events = [event for record in records if (event := _read(record)) is not None]
+                events = [event for _, event in decoded(TOPIC, records, _of_json)]
                 await self._file(events, consumer.position())
                 await consumer.commit()
         finally:
@@ -294,11 +295,3 @@ class OrderViews:
 def no_order(order_id: str) -> LookupError:
     """Said alike of an order that is not there and of one that is somebody else's."""
     return LookupError(f"there is no order {order_id[:64]!r}")
-
-
-def _read(record: LogRecord) -> OrderEvent | None:
-    try:
-        return _of_json(record.value)
-    except msgspec.DecodeError as problem:
-        log.error("order_event_undecodable", offset=record.offset, problem=str(problem))
-        return None

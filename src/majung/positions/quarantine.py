@@ -5,19 +5,18 @@ The log holds them durably (`loc.quarantine.v1`); this consumer files them into 
 """
 
 import msgspec
-import structlog
 
 from majung.clock import Clock
-from majung.ports import Database, Log, Row, Transaction
+from majung.consuming import decoded, follow
+from majung.ports import Database, Log, LogRecord, Row, Transaction
 from majung.positions.ingest import QUARANTINE_TOPIC
 from majung.positions.model import Quarantined
 from majung.settings import PositionSettings
 
-log = structlog.get_logger("majung.quarantine")
-
 GROUP = "quarantine"
 _PARTITIONS_MAX = 256
 _BATCH = 500
+_LINGER_S = 0.2
 _decode = msgspec.msgpack.Decoder(Quarantined).decode
 
 INSERT = """
@@ -70,23 +69,14 @@ class QuarantineStore:
 
     async def run(self) -> None:
         """Consume `loc.quarantine.v1` until cancelled."""
-        consumer = self._log.consumer(QUARANTINE_TOPIC, GROUP)
-        try:
-            while True:
-                rows: list[Row] = []
-                for record in await consumer.poll(_BATCH, 0.2):
-                    try:
-                        item = _decode(record.value)
-                    except msgspec.DecodeError as problem:
-                        log.error("undecodable", offset=record.offset, problem=str(problem))
-                        continue
-                    rows.append(
-                        (record.offset * _PARTITIONS_MAX + record.partition, *msgspec.structs.astuple(item))
-                    )
-                await self._database.write(lambda tx, rows=rows: tx.execute_many(INSERT, rows))  # type: ignore[misc]
-                await consumer.commit()
-        finally:
-            await consumer.close()
+        await follow(self._log, QUARANTINE_TOPIC, GROUP, self._file, _BATCH, _LINGER_S)
+
+    async def _file(self, records: list[LogRecord]) -> None:
+        rows = [
+            (record.offset * _PARTITIONS_MAX + record.partition, *msgspec.structs.astuple(item))
+            for record, item in decoded(QUARANTINE_TOPIC, records, _decode)
+        ]
+        await self._database.write(lambda tx: tx.execute_many(INSERT, rows))
 
     async def items(
         self, limit: int, before_id: int | None = None, reason: str | None = None, rider_id: str | None = None

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
 import structlog
 
 from majung.clock import Clock
+from majung.consuming import decoded
 from majung.ports import Database, Log, LogRecord, Transaction
 from majung.webhooks import store
 from majung.webhooks.events import Event
@@ -83,12 +83,7 @@ class Filer:
         wanted: dict[str, list[Event]] = {}
         if not len(self._registry):
             return wanted
-        for record in records:
-            try:
-                event = self._reader(record.value)
-            except msgspec.DecodeError as problem:
-                log.error("undecodable", topic=self.topic, offset=record.offset, problem=str(problem))
-                continue
+        for record, event in decoded(self.topic, records, self._reader):
             for endpoint in self._registry.targets(event, record.appended_at_ms):
                 if only is None or endpoint is only:
                     wanted.setdefault(endpoint.webhook_id, []).append(event)
