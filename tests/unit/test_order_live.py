@@ -1,6 +1,7 @@
 """The live stream of orders: snapshot and changes are the views, no version left out, nobody else's seen."""
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -279,7 +280,8 @@ class Follower:
         """Everything that is there by now."""
         assert self.viewer is not None
         while self.viewer._due.is_set():
-            self.page.apply(await take(self.viewer))
+            # Not `take`: what is due may have gone with the snapshot already, and it would wait for more.
+            self.page.apply([json.loads(frame.body) for frame in await self.viewer._next()])
 
 
 def _after(number: int, version: int, plan: int) -> OrderEvent:
