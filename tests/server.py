@@ -29,7 +29,7 @@ def free_port() -> int:
 def majung(*arguments: str, check: bool = True) -> str:
     """Run the `majung` command; its standard output."""
     done = subprocess.run(
-        [sys.executable, "-m", "majung", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "majung", *arguments], capture_output=True, text=True, timeout=600
     )
     if check and done.returncode:
         raise AssertionError(f"majung {' '.join(arguments)} failed: {done.stderr or done.stdout}")

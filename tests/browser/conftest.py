@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from majung.webui import DIST
 from tests.conftest import ROOT, leave_out
+from tests.patience import WAIT_S
 from tests.server import Server
 
 SCREENSHOTS = ROOT / "tests" / "_out"
@@ -28,7 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 NOISE = ("GPU stall due to ReadPixels", "Automatic fallback to software WebGL")
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=1_000 * WAIT_S)
 
 
 @dataclass
@@ -91,6 +92,7 @@ def visit(browser: Browser) -> Iterator[Open]:
     def open_window(server: Server, expected: tuple[str, ...] = (), **options: Any) -> Visit:
         settings = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
         context = browser.new_context(**settings)
+        context.set_default_timeout(1_000 * WAIT_S)
         contexts.append(context)
         made = Visit(context.new_page(), server, expected)
         visits.append(made)

@@ -27,6 +27,7 @@ from tests.server import Server, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 REFUSED = ("ERR_INTERNET_DISCONNECTED", "ERR_FAILED", "the server responded with a status of 4")
+NOTHING_KEPT = "() => !Object.keys(localStorage).some(key => key.startsWith('majung.friends.last'))"
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +215,18 @@ def test_settings(server: Server, visit: Open) -> None:
     dialog.locator("input[name=password]").fill(PASSWORD)
     dialog.get_by_role("button", name="삭제").click()
     expect(page.locator("input[name=username]")).to_be_visible()
-    assert (
-        page.evaluate("Object.keys(localStorage).filter(key => key.startsWith('majung.friends.last')).length")
-        == 0
-    )
+    page.wait_for_function(NOTHING_KEPT)
     assert httpx.get(f"{server.url}/v1/friends/me", headers=kai.headers).status_code == 401
+
+
+def test_ended_elsewhere_leaves_nothing_on_this_device(server: Server, visit: Open) -> None:
+    """The account is erased on another device: this page learns it from the server, and forgets as well."""
+    sol = person(server, "sol", "솔")
+    page = enter_friends(visit, server, "sol", STATION, expected=REFUSED).page
+    page.wait_for_function(f"() => !({NOTHING_KEPT})()")
+    sol("DELETE", "/v1/friends/me", {"password": PASSWORD})
+    expect(page.locator("input[name=username]")).to_be_visible()
+    page.wait_for_function(NOTHING_KEPT)
 
 
 def test_without_a_network(server: Server, visit: Open) -> None:

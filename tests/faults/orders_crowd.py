@@ -91,6 +91,16 @@ class Crowd:
     _fixes: int = 0
     _gateway: str = ""
 
+    @property
+    def placed(self) -> int:
+        """How many orders were acknowledged."""
+        return len(self._acked)
+
+    @property
+    def commands(self) -> set[str]:
+        """What was acknowledged at least once; "" is placing an order."""
+        return {one.command for one in self.attempts if one.acked}
+
     # ------------------------------------------------------------------------------------- the town
 
     async def settle_in(self) -> None:

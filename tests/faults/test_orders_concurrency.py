@@ -82,8 +82,8 @@ async def hammer(crowd: Crowd, kills: int, life_s: tuple[float, float]) -> None:
             while crowd.last_ack_at < before:
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.01)
-        async with asyncio.timeout(60):
-            while not {one.command for one in crowd.attempts if one.acked} >= EVERYTHING:
+        async with asyncio.timeout(300):
+            while crowd.placed < crowd.orders_open or not crowd.commands >= EVERYTHING:
                 await asyncio.sleep(0.05)
     finally:
         task.cancel()

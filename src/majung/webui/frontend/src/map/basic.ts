@@ -3,6 +3,7 @@
 import * as maplibre from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import "maplibre-gl/dist/maplibre-gl.css";
+import { api } from "../api/client";
 import type { MapConfig } from "../api/types";
 import { i18n } from "../i18n/index.svelte";
 import { addOutlines } from "./outlines";
@@ -18,6 +19,28 @@ interface Start {
   longitude: number;
   latitude: number;
   zoom: number;
+}
+
+/** Build a map when it is known what lies under it; gives what takes it away, also before it is built. */
+export function onceConfigured(build: (config: MapConfig) => () => void): () => void {
+  let remove = () => undefined as void;
+  let gone = false;
+  void api.config().then((config) => {
+    if (!gone) remove = build(config);
+  }, console.warn);
+  return () => {
+    gone = true;
+    remove();
+  };
+}
+
+/** Take the markers away that are not wanted any more. */
+export function keepOnly(markers: Map<string, maplibre.Marker>, wanted: ReadonlySet<string>): void {
+  for (const [id, marker] of markers) {
+    if (wanted.has(id)) continue;
+    marker.remove();
+    markers.delete(id);
+  }
 }
 
 /** `styled` is called each time that the style is there anew, without what was drawn. Null: no WebGL. */
