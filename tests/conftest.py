@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.patience import be_patient  # noqa: E402
+from tests.clients import be_patient, share_authorities  # noqa: E402
 from tests.server import Server, start_server  # noqa: E402
 
 be_patient()
+share_authorities()
 
 SHARED_DATA = Path(os.environ.get("MAJUNG_SHARED_DATA", ROOT.parent / "shared" / "data"))
 # No test is timed (a busy machine would fail it), and CI tries the same examples every time: a new one is

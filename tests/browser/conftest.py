@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from majung.webui import DIST
+from tests.clients import WAIT_S
 from tests.conftest import ROOT, leave_out
-from tests.patience import WAIT_S
 from tests.server import Server
 
 SCREENSHOTS = ROOT / "tests" / "_out"
