@@ -69,7 +69,7 @@ def main() -> int:
     tests = ["pytest", "--durations=15", *sys.argv[1:]]
     rounds = (
         # In the order of conftest.py: long files first.
-        [*tests, "-m", "not alone", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"],
+        [*tests, "-m", "not alone", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"],
         [*tests, "-m", "alone"],
     )
     ends = [status for one in rounds if (status := run(one)) != NO_TESTS]

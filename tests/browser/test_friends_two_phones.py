@@ -24,7 +24,7 @@ from tests.browser.friends_kit import (
 )
 from tests.server import Server, start_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 GHOST_WITHIN_S = 1.0
 
 
@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.alone
 def test_two_phones(server: Server, visit: Open) -> None:
     mina, bora = person(server, "mina", "이미나"), person(server, "bora", "김보라")
     june = person(server, "june", "June Park")

@@ -56,7 +56,6 @@ async def kill_again_and_again(
 
 @pytest.mark.fault
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.timeout(600)
 async def test_nothing_acknowledged_is_lost_over_many_kills(tmp_path: Path) -> None:
     rng = random.Random(SEED)
