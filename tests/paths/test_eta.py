@@ -108,8 +108,9 @@ def test_an_arrival_from_the_placing_to_the_door(server: Server, town: Town) -> 
         near = wait(lambda: _near(town.customer.get(f"{path}/eta")))
         assert near["at_ms"] < far["at_ms"] - 120_000
         code = town.customer.get(path)["delivery_code"]
-        rider.post(f"{path}/deliver", {"proof": {"kind": "code", "ref": code}})
-        assert town.customer("GET", f"{path}/eta").status_code == 404
+        ended = rider.post(f"{path}/deliver", {"proof": {"kind": "code", "ref": code}})
+        gone = town.customer("GET", f"{path}/eta?at_least_version={ended['version']}")
+        assert gone.status_code == 404
     stages = wait(lambda: server.get("/v1/eta/calibration")["stages"])
     found = {stage["stage"]: stage for stage in stages}
     assert {"promised", "placed", "cooking", "carrying", "near"} <= set(found)
