@@ -97,7 +97,7 @@ def test_an_arrival_from_the_placing_to_the_door(server: Server, town: Town) -> 
         offer = rider.offer()
         rider.post(f"/v1/offers/{offer['offer_id']}/accept")
         ready = town.store.post(f"{path}/ready")
-        wait(lambda: rider.get(f"{path}/eta")["version"] >= ready["version"])
+        rider.get(f"{path}/eta?at_least_version={ready['version']}")
         assert not rider.get(f"{path}/eta")["late"]
         picked_up = rider.post(f"{path}/pick-up")
         start = destination(*DOOR, 45, 3_000)

@@ -41,16 +41,19 @@ class Town(Four):
         code = {"kind": "code", "ref": orders[0]["delivery_code"]}
         self.rider.post(f"/v1/orders/{delivered}/deliver", {"proof": code})
         orders.append(self.at_the_door())
-        cooking = self.place()
-        self.store.post(f"/v1/orders/{cooking['order_id']}/accept", {"cooking_minutes": 30})
-        wait(lambda: asked.standing()["offer"])
-        shared = self.customer.post(f"/v1/orders/{cooking['order_id']}/shares").json()
+        cooking_id = self.place()["order_id"]
+        self.store.post(f"/v1/orders/{cooking_id}/accept", {"cooking_minutes": 30})
+        # Not one for an order that is given to somebody else at this moment.
+        offer = wait(
+            lambda: (found := asked.standing()["offer"]) and found["order_id"] == cooking_id and found
+        )
+        shared = self.customer.post(f"/v1/orders/{cooking_id}/shares").json()
         ids = {
-            "order_id": [*(order["order_id"] for order in orders), cooking["order_id"]],
+            "order_id": [*(order["order_id"] for order in orders), cooking_id],
             "store_id": [self.store_id],
             "rider_id": [self.rider_id, self.rider2_id],
             "item_id": ["noodles"],
-            "offer_id": [asked.standing()["offer"]["offer_id"]],
+            "offer_id": [offer["offer_id"]],
             "share_id": [shared.get("share_id", "sh-0")],
             "token": [str(shared.get("url", shared.get("token", "t"))).rpartition("/")[2]],
         }
