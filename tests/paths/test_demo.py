@@ -70,7 +70,7 @@ class Person:
         return dict(answer.json())
 
     def report(self, latitude: float, longitude: float) -> None:
-        """A position, as the rider's page sends it."""
+        """A position, as the rider's page sends it; returns when it is on the map."""
         address = f"{self.url.replace('http', 'ws', 1)}/v1/positions/stream?access_token={self.token}"
         fix = {
             "session_id": "page",
@@ -80,6 +80,14 @@ class Person:
         with connect(address, compression=None) as phone:
             phone.send(json.dumps({**fix, "latitude": latitude, "longitude": longitude}))
             assert json.loads(phone.recv(60)) == {"last_acked_seq": fix["seq"]}
+        own = f"{self.url}/v1/riders/{self('GET', '/v1/me')['rider_id']}/position"
+        headers = {"Authorization": f"Bearer {self.token}"}
+
+        def shown() -> bool:
+            answer = httpx.get(own, headers=headers)
+            return answer.is_success and answer.json()["device_time_ms"] >= fix["device_time_ms"]
+
+        wait(shown)
 
 
 def wait(look: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
@@ -123,7 +131,7 @@ def order_at_free_store(demo: Demo) -> str:
     wish = {"store_id": card["store_id"], "lines": [line], "address": address}
     order_id = str(customer("POST", "/v1/orders", wish)["order_id"])
     kitchen("POST", f"/v1/orders/{order_id}/accept", {"cooking_minutes": 10})
-    offer = wait(lambda: rider("GET", "/v1/riders/me/offer")["offer"], 20)
+    offer = wait(lambda: rider("GET", "/v1/riders/me/offer")["offer"])
     assert offer["order_id"] == order_id, "the free rider stands at the door: it is asked first"
     rider("POST", f"/v1/offers/{offer['offer_id']}/accept")
     return order_id

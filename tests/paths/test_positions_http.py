@@ -407,5 +407,6 @@ def test_reads_after_a_restart(tmp_path: Path) -> None:
         before = get(server, "/v1/riders/again/position").json(), points_of(server, "again")
         server.kill()
         server.start()
+        server.wait_processed()
         assert (get(server, "/v1/riders/again/position").json(), points_of(server, "again")) == before
         assert len(before[1]) == 49
