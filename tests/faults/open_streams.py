@@ -32,7 +32,7 @@ async def acknowledged(call: grpc.aio.StreamStreamCall, rider_id: str) -> bool:
     return bool(location_pb2.StreamAck.FromString(answer).last_acked_seq == 1)
 
 
-async def run(target: str, token: str, streams: int, per_s: float) -> None:
+async def run(target: str, token: str, streams: int, per_s: float, refused: int) -> None:
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(target, options=options) for _ in range(CONNECTIONS)]
     await asyncio.gather(*(channel.channel_ready() for channel in channels))
@@ -46,6 +46,9 @@ async def run(target: str, token: str, streams: int, per_s: float) -> None:
         calls.append(method(metadata=metadata(token)))
     print(json.dumps({"open": sum(not call.done() for call in calls)}), flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
+    # A write that meets a refusal on its way hides its status.
+    while sum(call.done() for call in calls) < refused:
+        await asyncio.sleep(0.01)
     held = await asyncio.gather(*(acknowledged(call, f"idle-{n}") for n, call in enumerate(calls)))
     ends: Counter[str] = Counter()
     for call in calls:
@@ -60,8 +63,9 @@ def main() -> None:
     parser.add_argument("--token", required=True)
     parser.add_argument("--streams", type=int, required=True)
     parser.add_argument("--per-s", type=float, default=0, help="0: all at once")
+    parser.add_argument("--refused", type=int, default=0, help="wait until so many calls have ended")
     given = parser.parse_args()
-    uvloop.run(run(given.to, given.token, given.streams, given.per_s))
+    uvloop.run(run(given.to, given.token, given.streams, given.per_s, given.refused))
 
 
 if __name__ == "__main__":

@@ -34,9 +34,11 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def open_streams(server: Server, token: str, streams: int, per_s: float = 0) -> Iterator["Streams"]:
+def open_streams(
+    server: Server, token: str, streams: int, per_s: float = 0, refused: int = 0
+) -> Iterator["Streams"]:
     command = [sys.executable, "-m", "tests.faults.open_streams", "--to", server.grpc, "--token", token]
-    command += ["--streams", str(streams), "--per-s", str(per_s)]
+    command += ["--streams", str(streams), "--per-s", str(per_s), "--refused", str(refused)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -82,7 +84,7 @@ def test_five_thousand_idle_streams_are_held(server: Server, per_s: float) -> No
 def test_streams_past_the_bound_are_told_so(tmp_path: Path) -> None:
     with start_server(tmp_path / "data", "server.max_streams=50") as server:
         token = str(server.add_user("fleet", "gateway")["token"])
-        with open_streams(server, token, 60) as streams:
+        with open_streams(server, token, 60, refused=10) as streams:
             streams.opened()
             wait_for("50 streams", lambda: server.stats()["device_streams"] == 50)
             ended = streams.report()
