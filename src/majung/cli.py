@@ -172,19 +172,20 @@ ELSEWHERE = {
 """The commands that modules of their own add, each by its `register`."""
 
 
+def _needed(named: str) -> set[str]:
+    """The modules whose commands are wanted: one, none for a command of this file, all for help and typing errors."""
+    if named in ELSEWHERE:
+        return {ELSEWHERE[named]}
+    here = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+    return set() if named in here else set(ELSEWHERE.values())
+
+
 def main() -> None:
     """The entry point.
 
     Only what the command line names is imported: the simulator alone takes half a second to load, and
     `majung serve` and `majung user` have no use for it.
     """
-    named = sys.argv[1] if len(sys.argv) > 1 else ""
-    here = {
-        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
-    }
-    modules = (
-        set() if named in here else {ELSEWHERE[named]} if named in ELSEWHERE else set(ELSEWHERE.values())
-    )
-    for module in sorted(modules):
+    for module in sorted(_needed(sys.argv[1] if len(sys.argv) > 1 else "")):
         importlib.import_module(module).register(app)
     app()
